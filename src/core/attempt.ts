@@ -1,0 +1,50 @@
+/**
+ * One try of one call on one node. It is counted when it begins, and ends exactly once, whatever the transport
+ * reports afterwards.
+ */
+import type { Node } from "./node.ts";
+import type { Outcome } from "./outcome.ts";
+
+export class Attempt {
+  readonly node: Node;
+  /** 1 for the first try of a call. */
+  readonly number: number;
+  readonly startedAt: number;
+  /** How long this process's event loop had been blocked, all told, when the attempt began. */
+  readonly blockedAtStart: number;
+  /** Time to the final headers; undefined until they came. */
+  latencyMs: number | undefined;
+  ended = false;
+
+  constructor(node: Node, number: number, now: number, blockedMs: number) {
+    this.node = node;
+    this.number = number;
+    this.startedAt = now;
+    this.blockedAtStart = blockedMs;
+    node.begin();
+  }
+
+  /** How long the node has had, without the time in which this process could not have noticed an answer. */
+  elapsedMs(now: number, blockedMs: number): number {
+    return Math.max(0, now - this.startedAt - (blockedMs - this.blockedAtStart));
+  }
+
+  /** The final headers of a good answer are here. */
+  answered(now: number, blockedMs: number): void {
+    if (this.ended || this.latencyMs !== undefined) return;
+    this.latencyMs = this.elapsedMs(now, blockedMs);
+    this.node.answered(this.latencyMs, now);
+  }
+
+  /** Ends the attempt; false if it had ended before. */
+  end(outcome: Outcome, now: number, blockedMs: number): boolean {
+    if (this.ended) return false;
+    this.ended = true;
+    if (this.latencyMs === undefined && outcome.reason !== "shortage" && outcome.reason !== "call") {
+      this.latencyMs = this.elapsedMs(now, blockedMs);
+      this.node.stalled(this.latencyMs, now);
+    }
+    this.node.end(outcome, now);
+    return true;
+  }
+}

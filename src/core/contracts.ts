@@ -1,0 +1,81 @@
+/** The contracts between the rooms: where endpoints come from, and who picks the node. */
+import type { Endpoint } from "./endpoint.ts";
+import type { Node } from "./node.ts";
+
+/** What a discovery source is given for as long as it is watched. */
+export interface DiscoveryContext {
+  /** The service whose endpoints are wanted. */
+  readonly service: string;
+  /** Aborted when nobody wants the endpoints any more: release everything and return. */
+  readonly signal: AbortSignal;
+  /** Tells of an error that the source deals with by itself; the last set stays in use. */
+  report(error: unknown): void;
+}
+
+/**
+ * A source of endpoint sets. Each value is the whole set, not a change.
+ *
+ * Returning means that the set is final. Throwing makes the guard back off and call `watch` again; each call
+ * starts with a fresh list. A source that can resume by itself reconnects itself and uses `report()`.
+ *
+ * @example
+ * const twoNodes: Discovery = {
+ *   async *watch() {
+ *     yield [{ address: "http://127.0.0.1:8080" }, { address: "http://127.0.0.1:8081" }];
+ *   },
+ * };
+ */
+export interface Discovery {
+  watch(context: DiscoveryContext): AsyncIterable<readonly Endpoint[]>;
+  /**
+   * Only for a source that the program itself controls, as `list()`: hands over the present set before it
+   * returns, and each later set at the moment it is made, past debounce and guards. Returns the function that
+   * ends it. When present it is used in place of `watch`.
+   */
+  subscribe?(apply: (endpoints: readonly Endpoint[]) => void): () => void;
+}
+
+/** One instance that announces itself. */
+export interface Instance extends Endpoint {
+  readonly service: string;
+  /** Unlike any other, for each start of the process, so that an old one never removes its successor. */
+  readonly id: string;
+}
+
+/** A registry that takes announcements. Disposing takes the instance out again. */
+export interface Registry {
+  register(instance: Instance, context: DiscoveryContext): Promise<AsyncDisposable>;
+}
+
+/** What a policy may know of the call it picks for. */
+export interface CallInfo {
+  readonly method: string;
+  readonly path: string;
+  /** What hashing policies hash, when the call was given one. */
+  readonly hashKey?: string | undefined;
+  /** A request header by its lower-case name. */
+  header(name: string): string | undefined;
+  /** Nodes that this call has tried; a picker leaves them out. */
+  readonly tried: readonly Node[];
+}
+
+/**
+ * Takes one node for one call out of the set it was built for. Immutable in that set: a change builds a new
+ * picker. A pick allocates nothing and asks no clock.
+ */
+export interface Picker {
+  /** The node for this call, or undefined when every node of the set was tried. */
+  pick(call: CallInfo): Node | undefined;
+}
+
+/** A selection algorithm. Options that it needs, such as its source of chance, are given to its factory. */
+export interface Policy {
+  readonly name: string;
+  /**
+   * Builds the picker for the nodes that may be called now.
+   *
+   * @param nodes at least one; the array is never changed afterwards.
+   * @param previous the picker that this one replaces, to take over where it stood.
+   */
+  build(nodes: readonly Node[], previous?: Picker): Picker;
+}

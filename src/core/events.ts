@@ -1,0 +1,91 @@
+/**
+ * What happens inside, published on Node's `diagnostics_channel`: typed, and free when nobody listens.
+ *
+ * @example
+ * import diagnosticsChannel from "node:diagnostics_channel";
+ * diagnosticsChannel.subscribe("evenkeel:node:state", (event) => console.log(event));
+ */
+import { type Channel, channel } from "node:diagnostics_channel";
+import type { BalancerErrorCode } from "./errors.ts";
+import type { NodeState } from "./view.ts";
+
+export interface AttemptStartEvent {
+  readonly service: string;
+  readonly address: string;
+  readonly method: string;
+  readonly path: string;
+  /** 1 for the first try of a call. */
+  readonly attempt: number;
+}
+
+export interface AttemptEndEvent extends AttemptStartEvent {
+  readonly outcome: "success" | "failure" | "ignored";
+  readonly reason: string;
+  readonly detail: string;
+  /** Time to the final headers, or to the end if there were none; own event-loop blockage left out. */
+  readonly latencyMs: number | undefined;
+  /** From dispatch to the end of the body. */
+  readonly durationMs: number;
+}
+
+export interface NodeStateEvent {
+  readonly service: string;
+  readonly address: string;
+  readonly from: NodeState | "new";
+  readonly to: NodeState | "gone";
+  readonly reason: string;
+}
+
+export interface DiscoveryUpdateEvent {
+  readonly service: string;
+  /** Size of the set that is now in use. */
+  readonly endpoints: number;
+  readonly added: number;
+  readonly removed: number;
+  readonly changed: number;
+}
+
+export interface DiscoveryErrorEvent {
+  readonly service: string;
+  /** What the source raised, or why one endpoint or one set was refused. */
+  readonly error: unknown;
+}
+
+export interface RetryEvent {
+  readonly service: string;
+  /** The node whose attempt is made good. */
+  readonly address: string;
+  /** The number of the attempt that follows. */
+  readonly attempt: number;
+  readonly delayMs: number;
+  readonly reason: string;
+  readonly detail: string;
+}
+
+export interface RejectEvent {
+  readonly service: string;
+  readonly code: BalancerErrorCode;
+  readonly message: string;
+}
+
+export interface Events {
+  readonly "evenkeel:attempt:start": AttemptStartEvent;
+  readonly "evenkeel:attempt:end": AttemptEndEvent;
+  readonly "evenkeel:node:state": NodeStateEvent;
+  readonly "evenkeel:discovery:update": DiscoveryUpdateEvent;
+  readonly "evenkeel:discovery:error": DiscoveryErrorEvent;
+  readonly "evenkeel:retry": RetryEvent;
+  readonly "evenkeel:reject": RejectEvent;
+}
+
+function typedChannel<Name extends keyof Events>(name: Name): Channel<Events[Name]> {
+  return channel(name) as Channel<Events[Name]>;
+}
+
+export const attemptStarts: Channel<AttemptStartEvent> = typedChannel("evenkeel:attempt:start");
+export const attemptEnds: Channel<AttemptEndEvent> = typedChannel("evenkeel:attempt:end");
+export const nodeStates: Channel<NodeStateEvent> = typedChannel("evenkeel:node:state");
+export const discoveryUpdates: Channel<DiscoveryUpdateEvent> = typedChannel("evenkeel:discovery:update");
+export const discoveryErrors: Channel<DiscoveryErrorEvent> = typedChannel("evenkeel:discovery:error");
+export const retries: Channel<RetryEvent> = typedChannel("evenkeel:retry");
+export const rejects: Channel<RejectEvent> = typedChannel("evenkeel:reject");

@@ -1,0 +1,161 @@
+/**
+ * The live state of one endpoint inside this process: how busy, how fast, how reliable.
+ *
+ * A node outlives updates of its endpoint: discovery changes `endpoint`, calls change the rest. Policies read
+ * the plain fields; only the cluster and the attempts on the node write them.
+ */
+import type { CheckedEndpoint } from "./endpoint.ts";
+import { blend, fade } from "./ewma.ts";
+import type { Fleet } from "./fleet.ts";
+import type { Outcome } from "./outcome.ts";
+import { SlidingSum } from "./window.ts";
+
+/** Gain of a node's latency average, and how fast it fades to the fleet's (algorithms.md, "least cost"). */
+const latencyGain = 0.1;
+const latencyFadeMs = 5_000;
+/** Gain of the failure rate, and how fast it is forgiven (algorithms.md, "least cost"). */
+const failureGain = 0.2;
+const failureFadeMs = 5_000;
+/** Over how long failures are counted for ejection by rate. Envoy and Finagle look back 10 s and 30 s. */
+export const recentWindowMs = 10_000;
+
+/** Whether the node takes calls. What is `out` waits until `until`, then one trial call decides. */
+export type Health =
+  | { readonly kind: "in" }
+  | {
+      readonly kind: "out";
+      /** `down`: nobody answers there. `ejected`: it answers, but badly. */
+      readonly state: "down" | "ejected";
+      readonly reason: string;
+      readonly since: number;
+      readonly until: number;
+    }
+  | { readonly kind: "probing"; readonly reason: string; readonly since: number; readonly onTrial: boolean };
+
+const inService: Health = { kind: "in" };
+
+/** Why a node gets no new calls although discovery or the program still knows it. */
+export type DrainCause = "removed by discovery" | "drained by the program" | "weight 0";
+
+export class Node {
+  /** The canonical address; a node is the same node as long as its key is. */
+  readonly key: string;
+  readonly since: number;
+  endpoint: CheckedEndpoint;
+
+  /** The weight that counts now: the configured one, less while warming up. Above 0 for any node picked from. */
+  weight: number;
+  /** Calls sent whose response has not ended. */
+  inflight = 0;
+  /** Expected time to the final response headers, as of the last refresh. */
+  latencyMs: number;
+  /** Share of attempts that fail, from 0 to 1, as of the last refresh. */
+  failureRate = 0;
+  /** True until the first success of a node that joined later: preferably one call at a time. */
+  fresh: boolean;
+  /** All attempts that ended as success or failure, and those that failed. */
+  calls = 0;
+  failures = 0;
+
+  health: Health = inService;
+  /** Failures since the last success. */
+  consecutiveFailures = 0;
+  lastFailureAt: number = Number.NEGATIVE_INFINITY;
+  /** How often in a row it was taken out; the penalty doubles with each. */
+  strikes = 0;
+  /** When it last came back into service. */
+  returnedAt: number = Number.NEGATIVE_INFINITY;
+  /** It would be out, but it is the last one. */
+  spared = false;
+
+  /** It takes no new calls because discovery removed it or the program drained it. */
+  removedAt: number | undefined;
+  drainedByProgram = false;
+  /** Gone from the registry in a suspiciously large removal, and still kept. */
+  suspect = false;
+  /** When its warm-up ends; in the past for nodes that need none. */
+  warmUntil: number = Number.NEGATIVE_INFINITY;
+
+  readonly recentCalls: SlidingSum = new SlidingSum(recentWindowMs);
+  readonly recentFailures: SlidingSum = new SlidingSum(recentWindowMs);
+
+  readonly #fleet: Fleet;
+  #fadedAt: number;
+
+  constructor(endpoint: CheckedEndpoint, fleet: Fleet, now: number, fresh: boolean) {
+    this.key = endpoint.address.text;
+    this.endpoint = endpoint;
+    this.weight = endpoint.weight;
+    this.since = now;
+    this.fresh = fresh;
+    this.latencyMs = fleet.latencyMs;
+    this.#fleet = fleet;
+    this.#fadedAt = now;
+  }
+
+  /** Why it gets no new calls, or undefined when it may. */
+  get drainCause(): DrainCause | undefined {
+    if (this.removedAt !== undefined) return "removed by discovery";
+    if (this.drainedByProgram) return "drained by the program";
+    return this.endpoint.weight === 0 ? "weight 0" : undefined;
+  }
+
+  /** Lets the averages fade for the time since they last did. */
+  refresh(now: number): void {
+    const elapsedMs = now - this.#fadedAt;
+    if (elapsedMs <= 0) return;
+    this.#fadedAt = now;
+    this.latencyMs = fade(this.latencyMs, this.#fleet.latencyMs, elapsedMs, latencyFadeMs);
+    if (this.failureRate !== 0) {
+      const failureRate = fade(this.failureRate, 0, elapsedMs, failureFadeMs);
+      this.failureRate = failureRate < 1e-6 ? 0 : failureRate;
+    }
+  }
+
+  /** Counts a call in. Every begin is paired with one `end`. */
+  begin(): void {
+    this.inflight++;
+  }
+
+  /** The final headers of a successful answer came after `elapsedMs`. */
+  answered(elapsedMs: number, now: number): void {
+    this.refresh(now);
+    this.#fleet.observe(elapsedMs);
+    this.latencyMs = blend(this.latencyMs, elapsedMs, latencyGain);
+    this.fresh = false;
+  }
+
+  /** An attempt took at least `elapsedMs` without a good answer: that may raise the average, never lower it. */
+  stalled(elapsedMs: number, now: number): void {
+    this.refresh(now);
+    if (elapsedMs > this.latencyMs) this.latencyMs = blend(this.latencyMs, elapsedMs, latencyGain);
+  }
+
+  /** Counts a call out. */
+  end(outcome: Outcome, now: number): void {
+    this.inflight--;
+    if (outcome.kind === "ignored") return;
+    this.refresh(now);
+    this.calls++;
+    this.recentCalls.add(1, now);
+    if (outcome.kind === "success") {
+      this.failureRate = blend(this.failureRate, 0, failureGain);
+      this.consecutiveFailures = 0;
+      this.spared = false;
+      return;
+    }
+    this.failures++;
+    this.recentFailures.add(1, now);
+    this.failureRate = blend(this.failureRate, 1, failureGain);
+    this.consecutiveFailures++;
+    this.lastFailureAt = now;
+  }
+
+  /** Puts the node back into service. */
+  restore(now: number): void {
+    this.health = inService;
+    this.returnedAt = now;
+    this.consecutiveFailures = 0;
+    this.spared = false;
+  }
+}
