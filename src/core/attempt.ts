@@ -12,6 +12,8 @@ export class Attempt {
   readonly startedAt: number;
   /** How long this process's event loop had been blocked, all told, when the attempt began. */
   readonly blockedAtStart: number;
+  /** When the request went out, where it first had to wait for a connection: that wait is not the node's speed. */
+  #sentAt: number;
   /** Time to the final headers; undefined until they came. */
   latencyMs: number | undefined;
   ended = false;
@@ -21,6 +23,7 @@ export class Attempt {
     this.number = number;
     this.startedAt = now;
     this.blockedAtStart = blockedMs;
+    this.#sentAt = now;
     node.begin();
   }
 
@@ -29,11 +32,17 @@ export class Attempt {
     return Math.max(0, now - this.startedAt - (blockedMs - this.blockedAtStart));
   }
 
-  /** The final headers of a good answer are here. */
-  answered(now: number, blockedMs: number): void {
+  /** The request goes out only now, since its connection had to be made first. */
+  sent(now: number): void {
+    this.#sentAt = now;
+  }
+
+  /** The final headers are here. A bad answer, however fast, never lowers the node's latency. */
+  answered(good: boolean, now: number, blockedMs: number): void {
     if (this.ended || this.latencyMs !== undefined) return;
-    this.latencyMs = this.elapsedMs(now, blockedMs);
-    this.node.answered(this.latencyMs, now);
+    this.latencyMs = Math.min(this.elapsedMs(now, blockedMs), now - this.#sentAt);
+    if (good) this.node.answered(this.latencyMs, now);
+    else this.node.stalled(this.latencyMs, now);
   }
 
   /** Ends the attempt; false if it had ended before. */

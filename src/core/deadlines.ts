@@ -21,9 +21,9 @@ export interface Deadline {
   expire(now: number): void;
 }
 
-export class Deadlines {
+export class Deadlines<Entry extends Deadline = Deadline> {
   readonly #clock: Clock;
-  readonly #heap: Deadline[] = [];
+  readonly #heap: Entry[] = [];
   #timer: Timer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
 
@@ -35,7 +35,12 @@ export class Deadlines {
     return this.#heap.length;
   }
 
-  add(entry: Deadline): void {
+  /** What waits now, in no particular order; safe to add and remove while reading it. */
+  entries(): readonly Entry[] {
+    return [...this.#heap];
+  }
+
+  add(entry: Entry): void {
     const heap = this.#heap;
     heap.push(entry);
     this.#rise(entry, heap.length - 1);
@@ -43,11 +48,11 @@ export class Deadlines {
     else if (heap.length === 1) this.#timer?.keepAlive(true);
   }
 
-  remove(entry: Deadline): void {
+  remove(entry: Entry): void {
     const index = entry.heapIndex;
     if (index < 0) return;
     entry.heapIndex = -1;
-    const last = this.#heap.pop() as Deadline;
+    const last = this.#heap.pop() as Entry;
     if (last !== entry) {
       this.#rise(last, index);
       if (last.heapIndex === index) this.#sink(last, index);
@@ -74,7 +79,7 @@ export class Deadlines {
     this.#timerAt = Number.POSITIVE_INFINITY;
     const now = this.#clock.now();
     // Entries that add themselves again with a past deadline must wait for the next firing: count the due ones.
-    const due: Deadline[] = [];
+    const due: Entry[] = [];
     for (let head = this.#heap[0]; head !== undefined && head.dueAt <= now; head = this.#heap[0]) {
       this.remove(head);
       due.push(head);
@@ -87,12 +92,12 @@ export class Deadlines {
     if (next !== undefined && next.dueAt < this.#timerAt) this.#arm(next.dueAt);
   }
 
-  #rise(entry: Deadline, from: number): void {
+  #rise(entry: Entry, from: number): void {
     const heap = this.#heap;
     let index = from;
     while (index > 0) {
       const parentIndex = (index - 1) >> 1;
-      const parent = heap[parentIndex] as Deadline;
+      const parent = heap[parentIndex] as Entry;
       if (parent.dueAt <= entry.dueAt) break;
       heap[index] = parent;
       parent.heapIndex = index;
@@ -102,13 +107,13 @@ export class Deadlines {
     entry.heapIndex = index;
   }
 
-  #sink(entry: Deadline, from: number): void {
+  #sink(entry: Entry, from: number): void {
     const heap = this.#heap;
     const half = heap.length >> 1;
     let index = from;
     while (index < half) {
       let childIndex = 2 * index + 1;
-      let child = heap[childIndex] as Deadline;
+      let child = heap[childIndex] as Entry;
       const right = heap[childIndex + 1];
       if (right !== undefined && right.dueAt < child.dueAt) {
         child = right;

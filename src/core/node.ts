@@ -8,6 +8,7 @@ import type { CheckedEndpoint } from "./endpoint.ts";
 import { blend, fade } from "./ewma.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Outcome } from "./outcome.ts";
+import type { NodeState } from "./view.ts";
 import { SlidingSum } from "./window.ts";
 
 /** Gain of a node's latency average, and how fast it fades to the fleet's (algorithms.md, "least cost"). */
@@ -30,7 +31,15 @@ export type Health =
       readonly since: number;
       readonly until: number;
     }
-  | { readonly kind: "probing"; readonly reason: string; readonly since: number; readonly onTrial: boolean };
+  | {
+      readonly kind: "probing";
+      /** What it was before. */
+      readonly from: "down" | "ejected";
+      readonly reason: string;
+      readonly since: number;
+      /** A call that decides is under way. */
+      readonly onTrial: boolean;
+    };
 
 const inService: Health = { kind: "in" };
 
@@ -76,6 +85,9 @@ export class Node {
   /** When its warm-up ends; in the past for nodes that need none. */
   warmUntil: number = Number.NEGATIVE_INFINITY;
 
+  /** The state that was last published. */
+  shownState: NodeState | "new" = "new";
+
   readonly recentCalls: SlidingSum = new SlidingSum(recentWindowMs);
   readonly recentFailures: SlidingSum = new SlidingSum(recentWindowMs);
 
@@ -98,6 +110,17 @@ export class Node {
     if (this.removedAt !== undefined) return "removed by discovery";
     if (this.drainedByProgram) return "drained by the program";
     return this.endpoint.weight === 0 ? "weight 0" : undefined;
+  }
+
+  /**
+   * The URL of a path on this node, for clients that take URLs: `node.url("/v1/orders/42")`.
+   *
+   * @throws TypeError for a Unix socket, which has no URL.
+   */
+  url(path: string): string {
+    if (this.endpoint.address.scheme === "unix")
+      throw new TypeError(`${this.key} is a socket and has no URL`);
+    return path.startsWith("/") ? this.key + path : `${this.key}/${path}`;
   }
 
   /** Lets the averages fade for the time since they last did. */

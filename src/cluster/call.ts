@@ -1,0 +1,388 @@
+/**
+ * One call, from admission to its end, whatever the transport: waits for nodes, picks, attempts, tries again.
+ *
+ * A transport extends `Call` with how to send one attempt, how to stop it and how to tell the caller that the
+ * call failed, and reports what it sees. Everything that decides is here or in what this calls; the transport
+ * keeps no rules of its own.
+ *
+ * A call is its own deadline entry and its own `CallInfo`: the hot path makes one object for all of it.
+ */
+import type { Attempt } from "../core/attempt.ts";
+import type { CallInfo } from "../core/contracts.ts";
+import type { Deadline } from "../core/deadlines.ts";
+import { BalancerError, type BalancerErrorCode, describeError } from "../core/errors.ts";
+import { attemptEnds, attemptStarts, rejects, retries } from "../core/events.ts";
+import type { Node } from "../core/node.ts";
+import { failure, ignored, type Outcome } from "../core/outcome.ts";
+import { retryDelayMs } from "../resilience/retry.ts";
+import type { Cluster } from "./cluster.ts";
+
+const noNodes: readonly Node[] = Object.freeze([]);
+
+/**
+ * Of an attempt that the call's deadline cut short: the share of the whole time from which on it counts against
+ * the node. An attempt that began late, after others had used the time up, was given no fair chance.
+ */
+const fairShare = 0.5;
+
+type Phase =
+  /** Waiting for discovery's first answer. */
+  | "discovery"
+  /** An attempt is under way, up to its final headers. */
+  | "attempt"
+  /** Waiting before the next attempt. */
+  | "backoff"
+  /** The caller has headers; nothing can be tried again. */
+  | "body"
+  | "over";
+
+export interface CallSettings {
+  readonly method: string;
+  readonly path: string;
+  readonly hashKey: string | undefined;
+  /** Whether the call may run twice. */
+  readonly idempotent: boolean;
+  /** `Infinity` for none. */
+  readonly totalMs: number;
+  readonly attemptMs: number;
+}
+
+export abstract class Call implements CallInfo, Deadline {
+  readonly method: string;
+  readonly path: string;
+  readonly hashKey: string | undefined;
+  dueAt = 0;
+  heapIndex = -1;
+
+  protected readonly cluster: Cluster;
+  protected attempt: Attempt | undefined = undefined;
+  readonly #idempotent: boolean;
+  readonly #attemptMs: number;
+  readonly #totalMs: number;
+  #endsAt = Number.POSITIVE_INFINITY;
+  #phase: Phase = "over";
+  #tried: Node[] | undefined = undefined;
+  #attempts = 0;
+  /** What each failed attempt met, for the error's message. */
+  #history: string[] | undefined = undefined;
+  #lastError: unknown = undefined;
+
+  constructor(cluster: Cluster, settings: CallSettings) {
+    this.cluster = cluster;
+    this.method = settings.method;
+    this.path = settings.path;
+    this.hashKey = settings.hashKey;
+    this.#idempotent = settings.idempotent;
+    this.#attemptMs = settings.attemptMs;
+    this.#totalMs = settings.totalMs;
+  }
+
+  abstract header(name: string): string | undefined;
+
+  /** Whether the body can be sent once more. Asked only after an attempt failed. */
+  protected abstract canRepeatBody(): boolean;
+  /** Sends the call to `attempt.node`. May report its end before it returns. */
+  protected abstract send(attempt: Attempt): void;
+  /** Whether nothing of the attempt has reached its node. */
+  protected abstract isUnsent(attempt: Attempt): boolean;
+  /** Abandons the attempt under way: aborts it, and reports nothing more of it. */
+  protected abstract stop(attempt: Attempt, error: Error): void;
+  /** Tells the caller that the call failed. Called at most once, and nothing is called after it. */
+  protected abstract fail(error: Error): void;
+  /** The call is over, well or not. Called exactly once for each started call. */
+  protected abstract released(): void;
+
+  get tried(): readonly Node[] {
+    return this.#tried ?? noNodes;
+  }
+
+  get isOver(): boolean {
+    return this.#phase === "over";
+  }
+
+  /** Whether a failure of the next attempt could be made good by another: such calls go on trial first. */
+  get canRetry(): boolean {
+    return this.#idempotent && this.#attempts + 1 < this.cluster.options.retry.attempts;
+  }
+
+  /** Admits the call and makes its first attempt. */
+  start(): void {
+    const { cluster } = this;
+    const now = cluster.clock.now();
+    this.#endsAt = now + this.#totalMs;
+    this.#phase = "attempt";
+    cluster.callStarted(now);
+    if (cluster.closed) {
+      this.#reject("ERR_CLOSED", "the cluster is closed");
+    } else if (cluster.awaitsDiscovery) {
+      this.#phase = "discovery";
+      cluster.waiting.add(this);
+      this.#wakeAt(Math.min(this.#endsAt, now + cluster.options.timeouts.connectMs));
+    } else {
+      this.#next(now);
+    }
+  }
+
+  /** Discovery gave its first answer. */
+  discovered(now: number): void {
+    if (this.#phase !== "discovery") return;
+    this.cluster.deadlines.remove(this);
+    this.#phase = "attempt";
+    this.#next(now);
+  }
+
+  /** The caller gives the call up. */
+  abort(reason: Error): void {
+    this.#giveUp(ignored("aborted", describeError(reason)), reason);
+  }
+
+  /** The cluster or transport ends the call from its side. */
+  cancel(error: Error): void {
+    this.#giveUp(ignored("call", describeError(error)), error);
+  }
+
+  expire(now: number): void {
+    if (this.#phase === "over") return;
+    if (now >= this.#endsAt) {
+      this.#expireTotal(now);
+    } else if (this.#phase === "discovery") {
+      this.cluster.waiting.delete(this);
+      this.#reject(
+        "ERR_NO_NODE",
+        `discovery named no node within ${this.cluster.options.timeouts.connectMs} ms`,
+      );
+    } else if (this.#phase === "backoff") {
+      this.#phase = "attempt";
+      this.#next(now);
+    } else if (this.#phase === "attempt") {
+      this.#expireAttempt(now);
+    } else if (this.#endsAt !== Number.POSITIVE_INFINITY) {
+      this.#wakeAt(this.#endsAt);
+    }
+  }
+
+  /**
+   * The final headers go to the caller: from here on nothing is tried again.
+   *
+   * @param endless the answer has no natural end (event stream, upgrade): no total deadline applies.
+   */
+  protected answered(good: boolean, endless: boolean): void {
+    const attempt = this.attempt as Attempt;
+    this.#phase = "body";
+    // The heap entry stays where it is: when it fires early, `expire` moves it to the end of the call.
+    if (endless) this.#endsAt = Number.POSITIVE_INFINITY;
+    this.cluster.answered(attempt, good, this.cluster.clock.now());
+  }
+
+  /** The whole answer is here, or the connection was handed over and is closed. */
+  protected complete(outcome: Outcome): void {
+    if (this.#phase === "over") return;
+    this.#endAttempt(outcome, this.cluster.clock.now());
+    this.#finish();
+  }
+
+  /**
+   * The attempt failed; true if the call goes on with another one, and the attempt is over. When false, the
+   * attempt is still the call's, for an answer that is delivered as it is.
+   */
+  protected tryAgain(outcome: Outcome, error: unknown, unsent: boolean, retryAfterMs: number): boolean {
+    const { cluster } = this;
+    const attempt = this.attempt;
+    if (attempt === undefined || this.#phase !== "attempt" || cluster.destroyed) return false;
+    const now = cluster.clock.now();
+    const othersLeft = cluster.nodeSet.callable.length > this.tried.length + 1;
+    const delayMs = retryDelayMs(
+      {
+        outcome,
+        number: this.#attempts,
+        unsent,
+        repeatable: this.#idempotent && this.canRepeatBody(),
+        retryAfterMs: othersLeft ? 0 : retryAfterMs,
+        remainingMs: this.#endsAt - now,
+      },
+      cluster.options.retry,
+      cluster.options.random,
+    );
+    if (delayMs === undefined || !cluster.withdrawRetry(now)) return false;
+    this.#remember(attempt.node, outcome, error);
+    this.#endAttempt(outcome, now);
+    if (retries.hasSubscribers) {
+      retries.publish({
+        service: cluster.name,
+        address: attempt.node.key,
+        attempt: this.#attempts + 1,
+        delayMs,
+        reason: outcome.reason,
+        detail: outcome.detail,
+      });
+    }
+    cluster.deadlines.remove(this);
+    if (delayMs === 0) {
+      this.#next(now);
+    } else {
+      this.#phase = "backoff";
+      this.#wakeAt(Math.min(this.#endsAt, now + delayMs));
+    }
+    return true;
+  }
+
+  /** The attempt ended without an answer that could be delivered: another one, or the end. */
+  protected attemptFailed(outcome: Outcome, error: Error, unsent: boolean): void {
+    if (this.#phase === "over" || this.tryAgain(outcome, error, unsent, 0)) return;
+    const { attempt } = this;
+    const headersDelivered = this.#phase === "body";
+    this.#endAttempt(outcome, this.cluster.clock.now());
+    if (
+      outcome.reason === "call" ||
+      outcome.reason === "aborted" ||
+      headersDelivered ||
+      attempt === undefined
+    ) {
+      this.#finish();
+      this.fail(error);
+      return;
+    }
+    this.#remember(attempt.node, outcome, error);
+    const code = outcome.reason === "timeout" && error instanceof BalancerError ? error.code : "ERR_NO_NODE";
+    this.#failWith(code, this.#describe("no node gave an answer"));
+  }
+
+  #next(now: number): void {
+    const { cluster } = this;
+    const node = this.#pick(now);
+    if (node === undefined) {
+      this.#reject("ERR_NO_NODE", this.#describe(cluster.describeNoNode()));
+      return;
+    }
+    const attempt = cluster.begin(node, ++this.#attempts, now);
+    this.attempt = attempt;
+    this.#wakeAt(Math.min(this.#endsAt, now + this.#attemptMs));
+    if (attemptStarts.hasSubscribers) {
+      attemptStarts.publish({
+        service: cluster.name,
+        address: node.key,
+        method: this.method,
+        path: this.path,
+        attempt: attempt.number,
+      });
+    }
+    this.send(attempt);
+  }
+
+  /** A node that this call has not tried; when it has tried all, any. */
+  #pick(now: number): Node | undefined {
+    const node = this.cluster.nodeSet.pick(this, now);
+    if (node !== undefined || this.#tried === undefined) return node;
+    this.#tried = undefined;
+    return this.cluster.nodeSet.pick(this, now);
+  }
+
+  #expireAttempt(now: number): void {
+    const attempt = this.attempt as Attempt;
+    const elapsedMs = attempt.elapsedMs(now, this.cluster.lag.blockedMs(now));
+    // While this process was blocked it could not have read an answer; the node gets that time back.
+    if (elapsedMs < this.#attemptMs - 1) {
+      this.#wakeAt(Math.min(this.#endsAt, now + Math.max(1, this.#attemptMs - elapsedMs)));
+      return;
+    }
+    const error = new BalancerError(
+      "ERR_DEADLINE",
+      this.cluster.name,
+      `${attempt.node.key} gave no answer within ${this.#attemptMs} ms`,
+    );
+    const outcome = failure("timeout", `no answer within ${this.#attemptMs} ms`);
+    const unsent = this.isUnsent(attempt);
+    this.stop(attempt, error);
+    this.attemptFailed(outcome, error, unsent);
+  }
+
+  #expireTotal(now: number): void {
+    const { attempt } = this;
+    const waited = this.#phase === "discovery";
+    if (waited) this.cluster.waiting.delete(this);
+    let outcome: Outcome = ignored("deadline", "the call's time ran out");
+    if (attempt !== undefined && !attempt.ended) {
+      const elapsedMs = attempt.elapsedMs(now, this.cluster.lag.blockedMs(now));
+      if (this.#phase === "attempt" && elapsedMs >= fairShare * this.#totalMs) {
+        outcome = failure("timeout", `no answer within ${Math.round(elapsedMs)} ms`);
+      }
+      this.#remember(attempt.node, outcome, undefined);
+    }
+    const what = this.#phase === "body" ? "the response was not whole" : "no answer";
+    const message = this.#describe(`${what} within ${this.#totalMs} ms`);
+    this.#giveUp(outcome, new BalancerError("ERR_DEADLINE", this.cluster.name, message, this.#lastError));
+  }
+
+  #giveUp(outcome: Outcome, error: Error): void {
+    if (this.#phase === "over") return;
+    const { attempt } = this;
+    if (attempt !== undefined && !attempt.ended) this.stop(attempt, error);
+    this.cluster.waiting.delete(this);
+    this.#endAttempt(outcome, this.cluster.clock.now());
+    this.#finish();
+    this.fail(error);
+  }
+
+  #endAttempt(outcome: Outcome, now: number): void {
+    const { attempt, cluster } = this;
+    if (attempt === undefined || attempt.ended) return;
+    cluster.settle(attempt, outcome, now);
+    if (attemptEnds.hasSubscribers) {
+      attemptEnds.publish({
+        service: cluster.name,
+        address: attempt.node.key,
+        method: this.method,
+        path: this.path,
+        attempt: attempt.number,
+        outcome: outcome.kind,
+        reason: outcome.reason,
+        detail: outcome.detail,
+        latencyMs: attempt.latencyMs,
+        durationMs: now - attempt.startedAt,
+      });
+    }
+  }
+
+  /** Ends the call before anything was sent for it. */
+  #reject(code: BalancerErrorCode, message: string): void {
+    if (rejects.hasSubscribers) rejects.publish({ service: this.cluster.name, code, message });
+    this.#failWith(code, message);
+  }
+
+  #failWith(code: BalancerErrorCode, message: string): void {
+    this.#finish();
+    this.fail(new BalancerError(code, this.cluster.name, message, this.#lastError));
+  }
+
+  #finish(): void {
+    this.#phase = "over";
+    this.cluster.deadlines.remove(this);
+    this.cluster.callEnded();
+    this.released();
+  }
+
+  #wakeAt(at: number): void {
+    this.cluster.deadlines.remove(this);
+    if (at === Number.POSITIVE_INFINITY) return;
+    this.dueAt = at;
+    this.cluster.deadlines.add(this);
+  }
+
+  #remember(node: Node, outcome: Outcome, error: unknown): void {
+    if (outcome.reason !== "shortage") {
+      this.#tried ??= [];
+      if (!this.#tried.includes(node)) this.#tried.push(node);
+    }
+    this.#history ??= [];
+    this.#history.push(`${node.key} ${outcome.detail || outcome.reason}`);
+    if (error !== undefined) this.#lastError = error;
+  }
+
+  #describe(what: string): string {
+    const call = `${this.method} ${this.path}`.slice(0, 200);
+    const history = this.#history;
+    if (history === undefined) return `${call}: ${what}`;
+    const attempts = history.length === 1 ? "1 attempt" : `${history.length} attempts`;
+    return `${call}: ${what} in ${attempts}: ${history.join("; ")}`;
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * The nodes of one service, kept up to date from discovery, and all that decides over them: the service without
+ * a transport.
+ *
+ * @example
+ * const orders = new Cluster({ name: "orders", discovery: ["http://127.0.0.1:8080", "http://127.0.0.1:8081"] });
+ * const answer = await orders.call(({ node, signal }) => fetch(node.url("/v1/orders"), { signal }), { idempotent: true });
+ */
+import { parseAddress } from "../core/address.ts";
+import { Attempt } from "../core/attempt.ts";
+import type { Clock } from "../core/clock.ts";
+import { Deadlines } from "../core/deadlines.ts";
+import { BalancerError } from "../core/errors.ts";
+import { discoveryErrors, discoveryUpdates } from "../core/events.ts";
+import { LoopLag } from "../core/loop-lag.ts";
+import type { Node } from "../core/node.ts";
+import { OptionReader } from "../core/option-reader.ts";
+import type { Outcome } from "../core/outcome.ts";
+import { type NodeView, viewOf } from "../core/view.ts";
+import { type DiscoveryState, Guard, type GuardedSet } from "../discovery/guard.ts";
+import { RetryBudget } from "../resilience/retry-budget.ts";
+import type { Call } from "./call.ts";
+import { type ExplainedCall, type Explanation, explain } from "./explain.ts";
+import { type CallOptions, FunctionCall, type NodeAttempt } from "./function-call.ts";
+import { NodeSet } from "./node-set.ts";
+import { type ClusterOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+
+export class Cluster implements AsyncDisposable {
+  readonly name: string;
+  /** What the options came to, defaults filled in. */
+  readonly options: ResolvedOptions;
+  /** @internal */
+  readonly clock: Clock;
+  /** @internal */
+  readonly deadlines: Deadlines<Call>;
+  /** @internal */
+  readonly lag: LoopLag;
+  /** @internal */
+  readonly nodeSet: NodeSet;
+  /** Calls that wait for discovery's first answer. @internal */
+  readonly waiting: Set<Call> = new Set();
+
+  readonly #guard: Guard;
+  readonly #budget: RetryBudget | undefined;
+  readonly #wallOffsetMs: number;
+  readonly #readyWaiters: Set<() => void> = new Set();
+  #activeCalls = 0;
+  #closed = false;
+  #destroyed = false;
+  #whenIdle: (() => void) | undefined = undefined;
+  #closing: Promise<void> | undefined = undefined;
+
+  /** @throws TypeError or RangeError that names the option and the value it got. */
+  constructor(options: ClusterOptions) {
+    this.options = resolveOptions(options);
+    const { name, clock, discovery, scheme, allowEmpty, random, retryBudget } = this.options;
+    this.name = name;
+    this.clock = clock;
+    this.#wallOffsetMs = Date.now() - clock.now();
+    this.deadlines = new Deadlines(clock);
+    this.lag = new LoopLag(clock, () => this.#activeCalls > 0);
+    this.#budget = retryBudget === undefined ? undefined : new RetryBudget(retryBudget);
+    this.nodeSet = new NodeSet(this.options, (suspect) => this.#guard.confirmGone(suspect.key));
+    this.#guard = new Guard(discovery, {
+      service: name,
+      scheme,
+      allowEmpty,
+      clock,
+      random,
+      apply: (set) => this.#apply(set),
+      report: (error) => discoveryErrors.publish({ service: name, error }),
+    });
+    this.#guard.start();
+  }
+
+  /** All nodes, those that drain included. */
+  get nodes(): readonly NodeView[] {
+    const now = this.clock.now();
+    this.nodeSet.refresh(now);
+    return Array.from(this.nodeSet.nodes.values(), (node) => viewOf(node, now, this.#wallOffsetMs));
+  }
+
+  /** Whether every node is out and calls go out anyway. */
+  get failingOpen(): boolean {
+    return this.nodeSet.failingOpen;
+  }
+
+  get discoveryState(): DiscoveryState {
+    return this.#guard.state;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Resolves when a node may be called.
+   *
+   * @param options `timeoutMs`: how long to wait, default 10,000.
+   * @throws BalancerError ERR_NO_NODE when none may be in time, ERR_CLOSED when the cluster is closed.
+   */
+  async ready(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    const reader = new OptionReader(options, "ready");
+    const timeoutMs = reader.number("timeoutMs", { default: 10_000, min: 0, max: 2 ** 31 - 1 });
+    reader.end();
+    if (this.#closed) throw new BalancerError("ERR_CLOSED", this.name, "the cluster is closed");
+    if (this.nodeSet.callable.length > 0) return;
+    await new Promise<void>((resolve, reject) => {
+      const finish = () => {
+        timer.cancel();
+        this.#readyWaiters.delete(finish);
+        if (this.nodeSet.callable.length > 0) {
+          resolve();
+        } else if (this.#closed) {
+          reject(new BalancerError("ERR_CLOSED", this.name, "the cluster was closed"));
+        } else {
+          const message = `${this.describeNoNode()}, after ${timeoutMs} ms`;
+          reject(new BalancerError("ERR_NO_NODE", this.name, message));
+        }
+      };
+      const timer = this.clock.schedule(finish, timeoutMs);
+      timer.keepAlive(true);
+      this.#readyWaiters.add(finish);
+    });
+  }
+
+  /**
+   * Calls through any client: `call` is given a node and a signal, and run again on another node where that is
+   * allowed.
+   *
+   * @throws BalancerError when no attempt gave an answer, its `cause` being what the last one threw; what `call`
+   *   threw itself when that says nothing about the node (a 404, the caller's abort).
+   */
+  call<T>(call: (attempt: NodeAttempt) => Promise<T> | T, options?: CallOptions): Promise<T> {
+    return FunctionCall.run(this, call, options);
+  }
+
+  /** Sends no new calls to a node; false if there is no such node now. Holds if discovery names it again. */
+  drain(address: string): boolean {
+    return this.#setDrained(address, true);
+  }
+
+  /** Takes `drain` back; false if there is no such node now. */
+  undrain(address: string): boolean {
+    return this.#setDrained(address, false);
+  }
+
+  /**
+   * Why calls go where they go: each node's cost by factor, why it is out and until when, and how likely it is
+   * picked next. `String(explanation)` is a table for people.
+   */
+  explain(call: ExplainedCall = {}): Explanation {
+    const now = this.clock.now();
+    this.nodeSet.refresh(now);
+    return explain(this.name, this.options.policy.name, this.nodeSet, call, now, this.#wallOffsetMs);
+  }
+
+  /** Takes no new calls, waits for those under way, and lets everything go. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** Ends at once: calls that wait fail with `error`. Attempts under way are the transports' to end. */
+  destroy(error?: Error): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the cluster was destroyed");
+    for (const call of this.deadlines.entries()) call.cancel(reason);
+    this.#closed = true;
+    this.#release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#closed = true;
+    this.#guard.close();
+    for (const finish of [...this.#readyWaiters]) finish();
+    if (this.#activeCalls > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    this.#release();
+  }
+
+  #release(): void {
+    this.#guard.close();
+    this.nodeSet.close();
+    this.lag.close();
+    this.deadlines.close();
+  }
+
+  #setDrained(address: string, drained: boolean): boolean {
+    return this.nodeSet.setDrained(
+      parseAddress(address, this.options.scheme).text,
+      drained,
+      this.clock.now(),
+    );
+  }
+
+  #apply(set: GuardedSet): void {
+    const now = this.clock.now();
+    const changes = this.nodeSet.apply(set, now);
+    if (discoveryUpdates.hasSubscribers) {
+      discoveryUpdates.publish({
+        service: this.name,
+        endpoints: set.endpoints.length,
+        added: changes.added.length,
+        removed: changes.removed.length,
+        changed: changes.changed.length,
+      });
+    }
+    if (this.nodeSet.callable.length > 0) for (const finish of [...this.#readyWaiters]) finish();
+    for (const call of [...this.waiting]) {
+      this.waiting.delete(call);
+      call.discovered(now);
+    }
+  }
+
+  // What calls use.
+
+  /** @internal */
+  get destroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  /** @internal */
+  get awaitsDiscovery(): boolean {
+    return this.#guard.state.state === "never";
+  }
+
+  /** @internal */
+  callStarted(now: number): void {
+    this.#activeCalls++;
+    this.#budget?.deposit(now);
+  }
+
+  /** @internal */
+  callEnded(): void {
+    this.#activeCalls--;
+    if (this.#activeCalls === 0) this.#whenIdle?.();
+  }
+
+  /** @internal */
+  withdrawRetry(now: number): boolean {
+    return this.#budget === undefined || this.#budget.withdraw(now);
+  }
+
+  /** @internal */
+  begin(node: Node, number: number, now: number): Attempt {
+    this.lag.start(now);
+    return new Attempt(node, number, now, this.lag.blockedMs(now));
+  }
+
+  /** @internal */
+  answered(attempt: Attempt, good: boolean, now: number): void {
+    attempt.answered(good, now, this.lag.blockedMs(now));
+    if (good) this.nodeSet.answered(attempt, now);
+  }
+
+  /** @internal */
+  settle(attempt: Attempt, outcome: Outcome, now: number): void {
+    if (attempt.end(outcome, now, this.lag.blockedMs(now))) this.nodeSet.settled(attempt, outcome, now);
+  }
+
+  /** @internal */
+  describeNoNode(): string {
+    return this.awaitsDiscovery ? "discovery has named no node yet" : this.nodeSet.describe(this.clock.now());
+  }
+}

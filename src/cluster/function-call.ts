@@ -1,0 +1,189 @@
+/** `cluster.call`: a call through any client, as a function that is given a node and a signal. */
+import type { Attempt } from "../core/attempt.ts";
+import { outcomeOfError, outcomeOfStatus } from "../core/classify.ts";
+import type { Node } from "../core/node.ts";
+import { OptionReader } from "../core/option-reader.ts";
+import { ignored, type Outcome, success } from "../core/outcome.ts";
+import { Call } from "./call.ts";
+import type { Cluster } from "./cluster.ts";
+
+/** What the function is given for each attempt. */
+export interface NodeAttempt {
+  /** Where to send it: `node.url("/path")`, or `node.endpoint`. */
+  readonly node: Node;
+  /** Aborted when the attempt's time is up or the caller gave up. Hand it to the client. */
+  readonly signal: AbortSignal;
+  /** 1 for the first try. */
+  readonly attempt: number;
+}
+
+export interface CallOptions {
+  /** The function may run twice for one call. Default: by `method`; without one, no. */
+  readonly idempotent?: boolean | undefined;
+  /** For policies, events and messages. Default "CALL". */
+  readonly method?: string | undefined;
+  /** For policies, events and messages. Default "/". */
+  readonly path?: string | undefined;
+  /** What hashing policies hash. */
+  readonly hashKey?: string | undefined;
+  /** Gives the call up when aborted. */
+  readonly signal?: AbortSignal | undefined;
+  /** As in `timeouts`, for this call. */
+  readonly totalMs?: number | undefined;
+  readonly attemptMs?: number | undefined;
+  /**
+   * Says what the function's result, or what it threw, means for the node. Default: by the `status` or
+   * `statusCode` of a result or error (5xx and 429 are failures) and by the codes of Node's errors.
+   */
+  readonly classify?:
+    | ((ended: { readonly result?: unknown; readonly error?: unknown }) => Outcome)
+    | undefined;
+}
+
+type Function<T> = (attempt: NodeAttempt) => Promise<T> | T;
+
+export class FunctionCall<T> extends Call {
+  readonly #function: Function<T>;
+  readonly #classify: NonNullable<CallOptions["classify"]>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #resolve: (result: T) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #onAbort: () => void;
+  #controller: AbortController | undefined = undefined;
+
+  /** @throws TypeError or RangeError for bad options, as a rejection. */
+  static async run<T>(cluster: Cluster, call: Function<T>, options: CallOptions = {}): Promise<T> {
+    if (typeof call !== "function") throw new TypeError("call must be given a function");
+    const resolved = resolveCallOptions(cluster, options);
+    resolved.signal?.throwIfAborted();
+    return new Promise<T>((resolve, reject) => {
+      new FunctionCall(cluster, call, resolved, resolve, reject).start();
+    });
+  }
+
+  private constructor(
+    cluster: Cluster,
+    call: Function<T>,
+    options: ReturnType<typeof resolveCallOptions>,
+    resolve: (result: T) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super(cluster, options);
+    this.#function = call;
+    this.#classify = options.classify;
+    this.#signal = options.signal;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#onAbort = () => this.abort(options.signal?.reason);
+    options.signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  header(): undefined {
+    return undefined;
+  }
+
+  protected canRepeatBody(): boolean {
+    return true;
+  }
+
+  /** What the function did before it failed cannot be known from outside. */
+  protected isUnsent(): boolean {
+    return false;
+  }
+
+  protected send(attempt: Attempt): void {
+    const controller = new AbortController();
+    this.#controller = controller;
+    const { node, number } = attempt;
+    // The function's own throw and its rejection are the same thing to the caller.
+    new Promise<T>((resolve) => {
+      resolve(this.#function({ node, signal: controller.signal, attempt: number }));
+    }).then(
+      (result) => this.#returned(attempt, result),
+      (error: unknown) => this.#threw(attempt, error),
+    );
+  }
+
+  protected stop(_attempt: Attempt, error: Error): void {
+    this.#controller?.abort(error);
+  }
+
+  protected fail(error: Error): void {
+    this.#reject(error);
+  }
+
+  protected released(): void {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+  }
+
+  #returned(attempt: Attempt, result: T): void {
+    if (attempt.ended) return;
+    const outcome = this.#classified({ result });
+    const isRetryStatus = this.cluster.options.retry.statuses.has(Number(outcome.detail));
+    if (outcome.kind === "failure" && isRetryStatus && this.tryAgain(outcome, undefined, false, 0)) return;
+    this.answered(outcome.kind === "success", false);
+    this.complete(outcome);
+    this.#resolve(result);
+  }
+
+  #threw(attempt: Attempt, error: unknown): void {
+    if (attempt.ended) return;
+    const outcome = this.#classified({ error });
+    if (outcome.kind === "success") {
+      // The node answered, only not what the caller wanted: a 404 is nothing to try again.
+      this.answered(true, false);
+      this.complete(outcome);
+      this.#reject(error);
+      return;
+    }
+    this.attemptFailed(outcome, error as Error, this.isUnsent());
+  }
+
+  #classified(ended: { readonly result?: unknown; readonly error?: unknown }): Outcome {
+    try {
+      return this.#classify(ended);
+    } catch (error) {
+      this.cancel(error as Error);
+      return ignored("call", "classify threw");
+    }
+  }
+}
+
+function resolveCallOptions(cluster: Cluster, given: CallOptions) {
+  const options = new OptionReader(given, "call");
+  const { timeouts, retry } = cluster.options;
+  const method = options.string("method");
+  const resolved = {
+    method: method ?? "CALL",
+    path: options.string("path") ?? "/",
+    hashKey: options.string("hashKey"),
+    idempotent: options.boolean(
+      "idempotent",
+      method !== undefined && retry.methods.has(method.toUpperCase()),
+    ),
+    totalMs: options.number("totalMs", { default: timeouts.totalMs, min: 1, max: 2 ** 31 - 1 }),
+    attemptMs: options.number("attemptMs", { default: timeouts.attemptMs, min: 1, max: 2 ** 31 - 1 }),
+    classify: options.function<NonNullable<CallOptions["classify"]>>("classify") ?? outcomeOf,
+    signal: options.object<AbortSignal>("signal", ["addEventListener"]),
+  };
+  options.end();
+  return resolved;
+}
+
+/** By status where there is one (a fetch Response, a got or axios error), else by the error. */
+function outcomeOf(ended: { readonly result?: unknown; readonly error?: unknown }): Outcome {
+  const status = statusOf("error" in ended ? ended.error : ended.result);
+  if (status !== undefined) return outcomeOfStatus(status);
+  if (!("error" in ended)) return success;
+  const { error } = ended;
+  // undici's and the built-in fetch hide what happened in the cause of a TypeError.
+  return outcomeOfError(error instanceof TypeError && error.cause !== undefined ? error.cause : error);
+}
+
+function statusOf(ended: unknown): number | undefined {
+  if (typeof ended !== "object" || ended === null) return undefined;
+  const { status, statusCode, response } = ended as Readonly<Record<string, unknown>>;
+  if (typeof status === "number") return status;
+  if (typeof statusCode === "number") return statusCode;
+  return typeof response === "object" ? statusOf(response) : undefined;
+}

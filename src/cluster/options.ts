@@ -1,0 +1,284 @@
+/** The options of a cluster: what may be given, what it means, and the complete object it is resolved to, once. */
+import type { Dispatcher } from "undici";
+import { type Clock, systemClock } from "../core/clock.ts";
+import type { Discovery, Policy } from "../core/contracts.ts";
+import type { Endpoint } from "../core/endpoint.ts";
+import { OptionReader, show } from "../core/option-reader.ts";
+import type { Random } from "../core/random.ts";
+import { list } from "../discovery/list.ts";
+import type { EjectionRules } from "../health/ejection.ts";
+import { leastCost } from "../policy/least-cost.ts";
+import type { RetryRules } from "../resilience/retry.ts";
+import type { RetryBudgetOptions } from "../resilience/retry-budget.ts";
+
+export interface TimeoutOptions {
+  /**
+   * From admission to the end of the body, all attempts and waits included. Default 30,000. Lifted once headers
+   * arrive for event streams, upgrades and CONNECT.
+   */
+  readonly totalMs?: number | undefined;
+  /** From dispatch to the final headers, for each attempt. Default 10,000. */
+  readonly attemptMs?: number | undefined;
+  /**
+   * For one connection to be made, TLS included. Default 1,000: within a data centre a connection takes
+   * milliseconds, and one lost SYN is repeated after 1 s. Also how long a call waits for the first answer of
+   * discovery.
+   */
+  readonly connectMs?: number | undefined;
+  /** Between two pieces of a response body. Default 30,000. */
+  readonly bodyIdleMs?: number | undefined;
+}
+
+export interface RetryOptions {
+  /** All tries counted, from 1 (no retry). Default 3. */
+  readonly attempts?: number | undefined;
+  /** Statuses after which a call is tried on another node. Default 502, 503, 504. */
+  readonly statuses?: readonly number[] | undefined;
+  /**
+   * Methods that may run twice. Default GET HEAD OPTIONS TRACE PUT DELETE. A call of any method that was
+   * provably not sent is tried again regardless, as is one with `idempotent: true` or an Idempotency-Key.
+   */
+  readonly methods?: readonly string[] | undefined;
+  /**
+   * What all retries together may cost: `ratio` (default 0.2) for each call plus `minPerSecond` (default 10),
+   * over 10 s. `false` takes the limit away, and with it the protection against retry storms.
+   */
+  readonly budget?: false | { readonly ratio?: number; readonly minPerSecond?: number } | undefined;
+  /** Upper end of the first random wait; doubles with each attempt. Default 25 (Envoy's base interval). */
+  readonly backoffMs?: number | undefined;
+  /** The longest random wait. Default 250 (ten times the base, as Envoy's). */
+  readonly maxBackoffMs?: number | undefined;
+}
+
+export interface EjectionOptions {
+  /** Failures in a row that eject a node. Default 5 (Envoy, Finagle). */
+  readonly consecutiveFailures?: number | undefined;
+  /** Share of failed attempts within 10 s that ejects, from 0.01 to 1. Default 0.5. */
+  readonly failureRate?: number | undefined;
+  /** Attempts within 10 s below which the share says nothing. Default 20. */
+  readonly minimumCalls?: number | undefined;
+  /** The first time out; doubles with each further one. Default 5,000. */
+  readonly baseMs?: number | undefined;
+  /** The longest time out. Default 60,000. */
+  readonly maxMs?: number | undefined;
+}
+
+export interface HealthOptions {
+  /** Taking nodes out because of the outcomes of calls; `false` switches it off. On by default. */
+  readonly ejection?: false | EjectionOptions | undefined;
+  /** How long a node that joins later works up to its full weight. Default 10,000; 0 for at once. */
+  readonly warmUpMs?: number | undefined;
+  /** Whether calls still go out when every node is out (default), or fail with ERR_NO_NODE. */
+  readonly failOpen?: boolean | undefined;
+}
+
+export interface ConnectionOptions {
+  /** The most connections to one node. Default 100; further calls wait for a free one. */
+  readonly perNode?: number | undefined;
+  /** How long an unused connection is kept. Default 30,000; a server that announces less gets less. */
+  readonly idleMs?: number | undefined;
+  /** How long calls in flight may go on at a node that discovery removed. Default 30,000. */
+  readonly drainMs?: number | undefined;
+  /** Makes the dispatcher for one node in place of undici's Pool, for MockPool and the like. */
+  readonly factory?: ((origin: URL, options: object) => Dispatcher) | undefined;
+}
+
+export interface TlsOptions {
+  /** Certificate authorities to trust, PEM. Default: Node's own. */
+  readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined;
+  /** Client certificate and its key, PEM. */
+  readonly cert?: string | Buffer | undefined;
+  readonly key?: string | Buffer | undefined;
+  /** The name that the nodes' certificates must carry. Default: a node's own DNS name, else the service's name. */
+  readonly servername?: string | undefined;
+}
+
+export interface ClusterOptions {
+  /** The service's name: the host of its URLs, and what discovery is asked for. */
+  readonly name: string;
+  /** Where the nodes come from: a source, or a fixed list of endpoints. */
+  readonly discovery: Discovery | readonly (Endpoint | string)[];
+  /** Default `leastCost()`. */
+  readonly policy?: Policy | undefined;
+  readonly timeouts?: TimeoutOptions | undefined;
+  /** `false`: every call is sent once, whatever happens. */
+  readonly retry?: false | RetryOptions | undefined;
+  readonly health?: HealthOptions | undefined;
+  readonly connections?: ConnectionOptions | undefined;
+  readonly tls?: TlsOptions | undefined;
+  /** Host header for nodes that are IP addresses or Unix sockets. */
+  readonly host?: string | undefined;
+  /** Scheme of addresses that have none. Default "http". */
+  readonly scheme?: "http" | "https" | undefined;
+  /** Whether discovery may take the last node away. Default false: an empty set is held to be an accident. */
+  readonly allowEmpty?: boolean | undefined;
+  /** Time and chance, for tests. */
+  readonly clock?: Clock | undefined;
+  readonly random?: Random | undefined;
+}
+
+export interface ResolvedOptions {
+  readonly name: string;
+  readonly discovery: Discovery;
+  readonly policy: Policy;
+  readonly timeouts: {
+    readonly totalMs: number;
+    readonly attemptMs: number;
+    readonly connectMs: number;
+    readonly bodyIdleMs: number;
+  };
+  readonly retry: RetryRules;
+  /** Undefined: no limit. */
+  readonly retryBudget: RetryBudgetOptions | undefined;
+  readonly ejection: EjectionRules | undefined;
+  readonly warmUpMs: number;
+  readonly failOpen: boolean;
+  readonly connections: {
+    readonly perNode: number;
+    readonly idleMs: number;
+    readonly drainMs: number;
+    readonly factory: ((origin: URL, options: object) => Dispatcher) | undefined;
+  };
+  readonly tls: TlsOptions;
+  readonly host: string | undefined;
+  readonly scheme: "http" | "https";
+  readonly allowEmpty: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** setTimeout's limit; longer durations would fire at once. */
+const longestMs = 2 ** 31 - 1;
+
+/**
+ * @throws TypeError or RangeError that names the option and the value it got; unknown options are refused with a
+ *   suggestion.
+ */
+export function resolveOptions(given: ClusterOptions): ResolvedOptions {
+  const options = new OptionReader(given, "");
+  const name = options.string("name");
+  if (name === undefined) throw new TypeError("name must be given: the service's name, as in its URLs");
+  const random = options.function<Random>("random") ?? Math.random;
+  const resolved: ResolvedOptions = {
+    name,
+    discovery: resolveDiscovery(options.value("discovery")),
+    policy: options.object<Policy>("policy", ["build"]) ?? leastCost({ random }),
+    timeouts: resolveTimeouts(options.nested("timeouts")),
+    ...resolveRetry(options.value("retry")),
+    ...resolveHealth(options.nested("health")),
+    connections: resolveConnections(options.nested("connections")),
+    tls: resolveTls(options.nested("tls")),
+    host: options.string("host"),
+    scheme: options.word("scheme", ["http", "https"], "http"),
+    allowEmpty: options.boolean("allowEmpty", false),
+    clock: options.object<Clock>("clock", ["now", "schedule"]) ?? systemClock,
+    random,
+  };
+  options.end();
+  return resolved;
+}
+
+function resolveDiscovery(given: unknown): Discovery {
+  if (Array.isArray(given)) return list(given);
+  if (typeof given === "object" && given !== null && "watch" in given && typeof given.watch === "function") {
+    return given as Discovery;
+  }
+  throw new TypeError(
+    `discovery must be a source such as list() or file(), or an array of endpoints, got ${show(given)}`,
+  );
+}
+
+function resolveTimeouts(options: OptionReader): ResolvedOptions["timeouts"] {
+  const timeouts = {
+    totalMs: options.number("totalMs", { default: 30_000, min: 1, max: longestMs }),
+    attemptMs: options.number("attemptMs", { default: 10_000, min: 1, max: longestMs }),
+    connectMs: options.number("connectMs", { default: 1_000, min: 1, max: longestMs }),
+    bodyIdleMs: options.number("bodyIdleMs", { default: 30_000, min: 1, max: longestMs, integer: true }),
+  };
+  options.end();
+  return timeouts;
+}
+
+function resolveRetry(given: unknown): Pick<ResolvedOptions, "retry" | "retryBudget"> {
+  const options = new OptionReader(given === false ? { attempts: 1 } : given, "retry");
+  const retry: RetryRules = {
+    attempts: options.number("attempts", { default: 3, min: 1, max: 100, integer: true }),
+    statuses: new Set(options.array("statuses", [502, 503, 504]).map(checkStatus)),
+    methods: new Set(
+      options.array("methods", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]).map(checkMethod),
+    ),
+    backoffMs: options.number("backoffMs", { default: 25, min: 0, max: longestMs }),
+    maxBackoffMs: options.number("maxBackoffMs", { default: 250, min: 0, max: longestMs }),
+  };
+  const withoutBudget = options.value("budget") === false;
+  const budget = withoutBudget ? undefined : resolveBudget(options.nested("budget"));
+  options.end();
+  return { retry, retryBudget: budget };
+}
+
+function resolveBudget(options: OptionReader): RetryBudgetOptions {
+  const budget = {
+    ratio: options.number("ratio", { default: 0.2, min: 0, max: 100 }),
+    minPerSecond: options.number("minPerSecond", { default: 10, min: 0, max: 1_000_000 }),
+  };
+  options.end();
+  return budget;
+}
+
+function checkStatus(status: unknown): number {
+  if (!Number.isInteger(status) || (status as number) < 200 || (status as number) > 599) {
+    throw new RangeError(`retry.statuses must hold HTTP statuses from 200 to 599, got ${show(status)}`);
+  }
+  return status as number;
+}
+
+function checkMethod(method: unknown): string {
+  if (typeof method !== "string" || method === "") {
+    throw new TypeError(`retry.methods must hold method names, got ${show(method)}`);
+  }
+  return method.toUpperCase();
+}
+
+function resolveHealth(options: OptionReader): Pick<ResolvedOptions, "ejection" | "warmUpMs" | "failOpen"> {
+  const health = {
+    ejection: options.value("ejection") === false ? undefined : resolveEjection(options.nested("ejection")),
+    warmUpMs: options.number("warmUpMs", { default: 10_000, min: 0, max: longestMs }),
+    failOpen: options.boolean("failOpen", true),
+  };
+  options.end();
+  return health;
+}
+
+function resolveEjection(options: OptionReader): EjectionRules {
+  const ejection: EjectionRules = {
+    consecutiveFailures: options.number("consecutiveFailures", { default: 5, min: 1, integer: true }),
+    failureRate: options.number("failureRate", { default: 0.5, min: 0.01, max: 1 }),
+    minimumCalls: options.number("minimumCalls", { default: 20, min: 1, integer: true }),
+    baseMs: options.number("baseMs", { default: 5_000, min: 1, max: longestMs }),
+    maxMs: options.number("maxMs", { default: 60_000, min: 1, max: longestMs }),
+  };
+  options.end();
+  return ejection;
+}
+
+function resolveConnections(options: OptionReader): ResolvedOptions["connections"] {
+  const connections = {
+    perNode: options.number("perNode", { default: 100, min: 1, integer: true }),
+    idleMs: options.number("idleMs", { default: 30_000, min: 1, max: longestMs }),
+    drainMs: options.number("drainMs", { default: 30_000, min: 0, max: longestMs }),
+    factory: options.function<(origin: URL, options: object) => Dispatcher>("factory"),
+  };
+  options.end();
+  return connections;
+}
+
+function resolveTls(options: OptionReader): TlsOptions {
+  const tls: TlsOptions = {
+    ca: options.value("ca") as TlsOptions["ca"],
+    cert: options.value("cert") as TlsOptions["cert"],
+    key: options.value("key") as TlsOptions["key"],
+    servername: options.string("servername"),
+  };
+  options.end();
+  return tls;
+}

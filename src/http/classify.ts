@@ -1,0 +1,42 @@
+/** What an undici error or an HTTP answer means for the node, and what Retry-After asks for. */
+import { outcomeOfError } from "../core/classify.ts";
+import { errorCode } from "../core/errors.ts";
+import { failure, ignored, type Outcome } from "../core/outcome.ts";
+
+/** undici's own codes (undici 8.12). Everything else is a code of Node's or unknown. */
+const outcomes: ReadonlyMap<string, Outcome> = new Map([
+  ["UND_ERR_CONNECT_TIMEOUT", failure("connect", "connect timeout")],
+  ["UND_ERR_HEADERS_TIMEOUT", failure("timeout", "headers timeout")],
+  ["UND_ERR_BODY_TIMEOUT", failure("timeout", "body timeout")],
+  ["UND_ERR_SOCKET", failure("reset", "connection closed")],
+  // Also what a failed HTTP/2 session gives, despite its name (undici.md, "Surprises").
+  ["UND_ERR_INFO", failure("reset", "connection lost")],
+  // Our own doing: the node left and its connections were closed.
+  ["UND_ERR_DESTROYED", failure("reset", "connection closed on our side")],
+  ["UND_ERR_CLOSED", failure("reset", "connection closed on our side")],
+  ["UND_ERR_ABORTED", ignored("aborted", "aborted")],
+  ["UND_ERR_INVALID_ARG", ignored("call", "invalid argument")],
+  ["UND_ERR_NOT_SUPPORTED", ignored("call", "not supported")],
+  ["UND_ERR_REQ_CONTENT_LENGTH_MISMATCH", ignored("call", "content-length does not match the body")],
+]);
+
+/** @param connected whether the connection stood when it failed. */
+export function outcomeOfTransportError(error: unknown, connected: boolean): Outcome {
+  const code = errorCode(error);
+  const known = code === undefined ? undefined : outcomes.get(code);
+  if (known !== undefined) return known;
+  const outcome = outcomeOfError(error);
+  if (connected || outcome.kind !== "failure") return outcome;
+  // Before the request was sent, whatever is not "refused" or "unreachable" is a connection that did not come about.
+  const isPlain = outcome.reason === "refused" || outcome.reason === "unreachable";
+  return isPlain ? outcome : failure("connect", outcome.detail);
+}
+
+/** RFC 9110, 10.2.3: seconds or a date. 0 when absent or not understood. */
+export function retryAfterMs(header: string | readonly string[] | undefined, wallNow: number): number {
+  const value = typeof header === "string" ? header.trim() : header?.[0]?.trim();
+  if (value === undefined || value === "") return 0;
+  if (/^\d+$/.test(value)) return Number(value) * 1_000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? 0 : Math.max(0, date - wallNow);
+}

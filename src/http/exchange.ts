@@ -1,0 +1,341 @@
+/**
+ * One HTTP call: undici's callbacks on one side, the cluster's `Call` on the other.
+ *
+ * The caller's handler sees one request from start to end, whatever attempts are behind it: `onRequestStart` once
+ * and at once, with the exchange itself as controller, so that an abort takes effect while the call still waits
+ * or connects. Each attempt has its own observer, so that nothing an abandoned attempt reports is heard.
+ */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Dispatcher } from "undici";
+import { Call, type CallSettings } from "../cluster/call.ts";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Attempt } from "../core/attempt.ts";
+import { outcomeOfStatus } from "../core/classify.ts";
+import type { Clock } from "../core/clock.ts";
+import { BalancerError } from "../core/errors.ts";
+import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
+import { outcomeOfTransportError, retryAfterMs } from "./classify.ts";
+import { findHeader } from "./headers.ts";
+import type { Pools } from "./pools.ts";
+import { bodyKind, ReplayBody, type ReplayMemory } from "./replay.ts";
+
+/** How much of an answer that nobody wants is read to keep its connection, and for how long. */
+const discardBytes = 64 * 1_024;
+const discardMs = 1_000;
+
+/** What a balancer lends to each of its exchanges. */
+export interface ExchangeHost {
+  readonly cluster: Cluster;
+  readonly pools: Pools;
+  readonly replayMemory: ReplayMemory;
+  exchangeEnded(exchange: Exchange): void;
+}
+
+type Options = Dispatcher.DispatchOptions;
+type Handler = Dispatcher.DispatchHandler;
+type Controller = Dispatcher.DispatchController;
+type Headers = Parameters<NonNullable<Handler["onResponseStart"]>>[2];
+
+export class Exchange extends Call implements Controller {
+  readonly #host: ExchangeHost;
+  readonly #options: Options;
+  readonly #handler: Handler;
+  /** The URL was https: only https nodes may get the call. */
+  readonly #secure: boolean;
+  #observer: AttemptObserver | undefined = undefined;
+  #body: ReplayBody | undefined = undefined;
+  #paused = false;
+  #aborted = false;
+  #reason: Error | null = null;
+  /** What the pool of the first attempt said to `dispatch`: false means wait for "drain". */
+  accepted = true;
+
+  constructor(
+    host: ExchangeHost,
+    options: Options,
+    handler: Handler,
+    settings: CallSettings,
+    secure: boolean,
+  ) {
+    super(host.cluster, settings);
+    this.#host = host;
+    this.#options = options;
+    this.#handler = handler;
+    this.#secure = secure;
+  }
+
+  belongsTo(host: ExchangeHost): boolean {
+    return this.#host === host;
+  }
+
+  /** Announces the call to its handler, and starts it unless the handler aborts it there and then. */
+  begin(): void {
+    this.#handler.onRequestStart?.(this, null);
+    if (this.#aborted) {
+      this.#handler.onResponseError?.(this, this.#reason as Error);
+      this.released();
+    } else {
+      this.start();
+    }
+  }
+
+  // The controller that the caller's handler is given.
+
+  get aborted(): boolean {
+    return this.#aborted;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  get reason(): Error | null {
+    return this.#reason;
+  }
+
+  get rawHeaders(): Controller["rawHeaders"] {
+    return this.#observer?.controller?.rawHeaders ?? null;
+  }
+
+  get rawTrailers(): Controller["rawTrailers"] {
+    return this.#observer?.controller?.rawTrailers ?? null;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#observer?.controller?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#observer?.controller?.resume();
+  }
+
+  override abort(reason: Error): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
+    this.#reason = reason;
+    super.abort(reason);
+  }
+
+  // What the call asks of its transport.
+
+  override header(name: string): string | undefined {
+    return findHeader(this.#options.headers, name);
+  }
+
+  protected override canRepeatBody(): boolean {
+    return this.#body === undefined ? bodyKind(this.#options.body) !== "once" : this.#body.canRepeat;
+  }
+
+  protected override isUnsent(): boolean {
+    return this.#observer?.controller === undefined;
+  }
+
+  protected override send(attempt: Attempt): void {
+    const { address } = attempt.node.endpoint;
+    if (this.#secure && address.scheme !== "https") {
+      const message = `an https: URL cannot be sent to ${address.text}, which is not encrypted`;
+      this.cancel(new BalancerError("ERR_CONFIG", this.cluster.name, message));
+      return;
+    }
+    const observer = new AttemptObserver(this);
+    this.#observer = observer;
+    const accepted = this.#host.pools.get(attempt.node).dispatch(this.#optionsFor(attempt), observer);
+    observer.dispatched = true;
+    if (attempt.number === 1) this.accepted = accepted;
+  }
+
+  protected override stop(_attempt: Attempt, error: Error): void {
+    this.#observer?.abandon(error);
+  }
+
+  protected override fail(error: Error): void {
+    this.#handler.onResponseError?.(this, error);
+  }
+
+  protected override released(): void {
+    this.#body?.dispose();
+    this.#host.exchangeEnded(this);
+  }
+
+  /** The caller's options as they are, unless the body is one that must not reach undici twice. */
+  #optionsFor(attempt: Attempt): Options {
+    if (this.#body === undefined) {
+      // Without a second attempt after the start, the body can go out as it came.
+      const { body } = this.#options;
+      if (attempt.number > 1 || !this.canRetry || bodyKind(body) !== "once") return this.#options;
+      this.#body = new ReplayBody(body as object, this.#host.replayMemory);
+    }
+    return { ...this.#options, body: this.#body.read() as unknown as Options["body"] };
+  }
+
+  // What the observer of the present attempt uses and reports.
+
+  get clock(): Clock {
+    return this.cluster.clock;
+  }
+
+  started(controller: Controller, waited: boolean): void {
+    if (this.#paused) controller.pause();
+    if (waited) this.attempt?.sent(this.cluster.clock.now());
+  }
+
+  informed(status: number, headers: Headers, message: string | undefined): void {
+    this.#handler.onResponseStart?.(this, status, headers, message);
+  }
+
+  /** False when the answer is not delivered, because the call goes on elsewhere. */
+  responded(status: number, headers: Headers, message: string | undefined, outcome: Outcome): boolean {
+    if (this.cluster.options.retry.statuses.has(status)) {
+      const waitMs = retryAfterMs(headers["retry-after"], Date.now());
+      const retried = outcome.kind === "success" ? failure("status", String(status)) : outcome;
+      if (this.tryAgain(retried, undefined, false, waitMs)) return false;
+    }
+    const isEventStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
+    this.answered(outcome.kind === "success", isEventStream);
+    this.#handler.onResponseStart?.(this, status, headers, message);
+    return true;
+  }
+
+  received(chunk: Buffer): void {
+    this.#handler.onResponseData?.(this, chunk);
+  }
+
+  ended(trailers: IncomingHttpHeaders, outcome: Outcome): void {
+    this.complete(outcome);
+    this.#handler.onResponseEnd?.(this, trailers);
+  }
+
+  upgraded(status: number, headers: Headers, socket: Duplex): void {
+    this.answered(true, true);
+    socket.once("close", () => this.complete(success));
+    this.#handler.onRequestUpgrade?.(this, status, headers, socket);
+  }
+
+  errored(error: Error, unsent: boolean, connected: boolean, byHandler: boolean): void {
+    if (byHandler || this.#body?.error !== undefined) {
+      this.attemptFailed(
+        ignored("call", byHandler ? "the handler threw" : "the request body threw"),
+        error,
+        unsent,
+      );
+    } else {
+      this.attemptFailed(outcomeOfTransportError(error, connected), error, unsent);
+    }
+  }
+
+  bodySent(chunk: Buffer): void {
+    this.#handler.onBodySent?.(chunk);
+  }
+
+  requestSent(): void {
+    this.#handler.onRequestSent?.();
+  }
+}
+
+/** Thrown into undici to drop a request that waited in its queue: it costs no connection, an abort would. */
+const dropped = new Error("the attempt was abandoned before it was sent");
+
+/** What undici tells of one attempt. Deaf once the attempt is abandoned. */
+class AttemptObserver implements Handler {
+  readonly #exchange: Exchange;
+  /** Undefined until the request is written to a connection. */
+  controller: Controller | undefined = undefined;
+  /** `dispatch` has returned: a request that starts later had to wait for its connection. */
+  dispatched = false;
+  #state: "open" | "discarding" | "abandoned" = "open";
+  #outcome: Outcome = success;
+  /** True while the caller's code runs: what it throws comes back as the request's error, and stays true then. */
+  #byHandler = false;
+  #discarded = 0;
+  #discardTimer: { cancel(): void } | undefined = undefined;
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange;
+  }
+
+  /** Nothing more is reported; the request is aborted, now or when its turn comes. */
+  abandon(error: Error): void {
+    this.#state = "abandoned";
+    this.controller?.abort(error);
+  }
+
+  onRequestStart(controller: Controller): void {
+    if (this.#state === "abandoned") throw dropped;
+    // HTTP/2 sends a refused stream once more by itself, with another controller (undici.md).
+    this.controller = controller;
+    this.#exchange.started(controller, this.dispatched);
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: Headers, message?: string): void {
+    if (this.#state !== "open") return;
+    if (status < 200) {
+      this.#byHandler = true;
+      this.#exchange.informed(status, headers, message);
+      this.#byHandler = false;
+      return;
+    }
+    this.#outcome = outcomeOfStatus(status);
+    this.#byHandler = true;
+    const delivered = this.#exchange.responded(status, headers, message, this.#outcome);
+    this.#byHandler = false;
+    if (!delivered) this.#discard(controller);
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (this.#state === "open") {
+      this.#byHandler = true;
+      this.#exchange.received(chunk);
+      this.#byHandler = false;
+    } else if (this.#state === "discarding") {
+      this.#discarded += chunk.length;
+      if (this.#discarded > discardBytes) this.#endDiscard(controller);
+    }
+  }
+
+  onResponseEnd(_controller: Controller, trailers: IncomingHttpHeaders): void {
+    this.#discardTimer?.cancel();
+    if (this.#state !== "open") return;
+    this.#state = "abandoned";
+    this.#exchange.ended(trailers, this.#outcome);
+  }
+
+  onResponseError(_controller: Controller | null, error: Error): void {
+    this.#discardTimer?.cancel();
+    if (this.#state !== "open") return;
+    this.#state = "abandoned";
+    const connected = this.controller !== undefined;
+    this.#exchange.errored(error, !connected, connected, this.#byHandler);
+  }
+
+  onRequestUpgrade(_controller: Controller, status: number, headers: Headers, socket: Duplex): void {
+    if (this.#state !== "open") {
+      socket.destroy();
+      return;
+    }
+    this.#state = "abandoned";
+    this.#exchange.upgraded(status, headers, socket);
+  }
+
+  onBodySent(chunk: Buffer): void {
+    if (this.#state === "open") this.#exchange.bodySent(chunk);
+  }
+
+  onRequestSent(): void {
+    if (this.#state === "open") this.#exchange.requestSent();
+  }
+
+  /** Reads on for a little, so that the connection can be used again. */
+  #discard(controller: Controller): void {
+    this.#state = "discarding";
+    this.#discardTimer = this.#exchange.clock.schedule(() => this.#endDiscard(controller), discardMs);
+  }
+
+  #endDiscard(controller: Controller): void {
+    this.#discardTimer?.cancel();
+    this.#state = "abandoned";
+    controller.abort(dropped);
+  }
+}

@@ -1,0 +1,89 @@
+/** From a node to the undici pool that holds its connections: made on first use, closed when the node has left. */
+import { isIP } from "node:net";
+import { type Dispatcher, Pool } from "undici";
+import type { ResolvedOptions } from "../cluster/options.ts";
+import type { Node } from "../core/node.ts";
+import { createConnector } from "./connector.ts";
+
+export class Pools {
+  readonly #options: ResolvedOptions;
+  readonly #pools: Map<Node, Dispatcher> = new Map();
+  readonly #onCreate: (pool: Dispatcher) => void;
+
+  /** @param onCreate told of each pool that is made, before its first use. */
+  constructor(options: ResolvedOptions, onCreate: (pool: Dispatcher) => void) {
+    this.#options = options;
+    this.#onCreate = onCreate;
+  }
+
+  get(node: Node): Dispatcher {
+    return this.#pools.get(node) ?? this.#create(node);
+  }
+
+  /** Closes the connections of a node that has left; what still runs on them is cut. */
+  release(node: Node): void {
+    const pool = this.#pools.get(node);
+    if (pool === undefined) return;
+    this.#pools.delete(node);
+    pool.destroy().catch(reportLater);
+  }
+
+  async close(): Promise<void> {
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
+    await Promise.all(pools.map((pool) => pool.close()));
+  }
+
+  async destroy(error: Error | null): Promise<void> {
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
+    await Promise.all(pools.map((pool) => pool.destroy(error)));
+  }
+
+  #create(node: Node): Dispatcher {
+    const { connections, timeouts, tls, clock } = this.#options;
+    const { address } = node.endpoint;
+    const origin = virtualOrigin(node, this.#options);
+    const options: Pool.Options = {
+      connections: connections.perNode,
+      pipelining: 1,
+      allowH2: false,
+      keepAliveTimeout: connections.idleMs,
+      // A server's hint may shorten the time that a connection is kept, never lengthen it (undici.md).
+      keepAliveMaxTimeout: connections.idleMs,
+      // Attempts have exact deadlines of their own.
+      headersTimeout: 0,
+      bodyTimeout: timeouts.bodyIdleMs,
+      connect: createConnector(address, {
+        connectMs: timeouts.connectMs,
+        tls,
+        servername: tls.servername ?? origin.hostname,
+        clock,
+      }),
+    };
+    const { factory } = connections;
+    const pool = factory === undefined ? new Pool(origin, options) : factory(new URL(node.key), options);
+    this.#pools.set(node, pool);
+    this.#onCreate(pool);
+    return pool;
+  }
+}
+
+/**
+ * The origin that gives requests the right Host header: a DNS-named node's own; for IP addresses and sockets
+ * `host`, else the node's address over http and the service's name over https. The connector goes to the real
+ * address whatever this says.
+ */
+function virtualOrigin(node: Node, options: ResolvedOptions): URL {
+  const { address } = node.endpoint;
+  const scheme = address.scheme === "https" ? "https" : "http";
+  const isNamed = address.scheme !== "unix" && isIP(address.hostname) === 0;
+  if (isNamed) return new URL(address.text);
+  if (options.host !== undefined) return new URL(`${scheme}://${options.host}`);
+  return address.scheme === "http" ? new URL(address.text) : new URL(`${scheme}://${options.name}`);
+}
+
+/** A pool that cannot be closed is a defect; it must not pass unseen, nor end up in a call. */
+function reportLater(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : new Error(String(error)));
+}

@@ -1,0 +1,32 @@
+/** The public root of Evenkeel: named exports only, and nothing that needs an optional peer. */
+
+export { Cluster } from "./cluster/cluster.ts";
+export type { ExplainedCall, Explanation } from "./cluster/explain.ts";
+export type { CallOptions, NodeAttempt } from "./cluster/function-call.ts";
+export type * from "./cluster/options.ts";
+export type { Clock, Timer } from "./core/clock.ts";
+export type {
+  CallInfo,
+  Discovery,
+  DiscoveryContext,
+  Instance,
+  Picker,
+  Policy,
+  Registry,
+} from "./core/contracts.ts";
+export type { Endpoint } from "./core/endpoint.ts";
+export { BalancerError, type BalancerErrorCode } from "./core/errors.ts";
+export type * from "./core/events.ts";
+export type { Node } from "./core/node.ts";
+export type { Outcome } from "./core/outcome.ts";
+export type { Random } from "./core/random.ts";
+export type { NodeState, NodeView } from "./core/view.ts";
+export { file } from "./discovery/file.ts";
+export type { DiscoveryState } from "./discovery/guard.ts";
+export { type ListDiscovery, list } from "./discovery/list.ts";
+export { Balancer, type BalancerOptions } from "./http/balancer.ts";
+export { leastCost } from "./policy/least-cost.ts";
+export { leastRequest } from "./policy/least-request.ts";
+export { random } from "./policy/random.ts";
+export { roundRobin } from "./policy/round-robin.ts";
+export { weightedRoundRobin } from "./policy/weighted-round-robin.ts";
