@@ -24,6 +24,8 @@ export interface Address {
  * scheme, port and brackets, with room to spare.
  */
 const longestAddress = 512;
+/** `sun_path` of Linux has 108 bytes, the last of which is 0. Others have fewer. */
+const longestSocketPath = 107;
 
 /**
  * Parses an address as people and registries write it: `http://host:port`, `https://...`, `host:port` (which
@@ -37,20 +39,24 @@ export function parseAddress(input: string, defaultScheme: "http" | "https" = "h
     throw new RangeError(`address has ${input.length} characters, at most ${longestAddress} are allowed`);
   }
   if (/^unix:/i.test(input)) return parseSocketPath(input);
+  if (input.includes("@")) {
+    // Only what follows them is shown: messages go to logs.
+    const host = quote(input.slice(input.lastIndexOf("@") + 1));
+    throw new RangeError(`the address of ${host} carries credentials, which are not used`);
+  }
   const hasScheme = /^[a-z][a-z\d+.-]*:\/\//i.test(input);
   const url = parseUrl(hasScheme ? input : `${defaultScheme}://${input}`, input);
   const scheme = url.protocol.slice(0, -1);
   if (scheme !== "http" && scheme !== "https") {
-    throw new RangeError(`address "${input}" has scheme "${scheme}", expected http, https or unix`);
-  }
-  if (url.username !== "" || url.password !== "") {
-    throw new RangeError(`the address of ${url.host} carries credentials, which are not used`);
+    throw new RangeError(`address ${quote(input)} has scheme "${scheme}", expected http, https or unix`);
   }
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    throw new RangeError(`address "${input}" has a path or query; an instance is only scheme, host and port`);
+    throw new RangeError(
+      `address ${quote(input)} has a path or query; an instance is only scheme, host and port`,
+    );
   }
   const port = url.port === "" ? (scheme === "https" ? 443 : 80) : Number(url.port);
-  if (port === 0) throw new RangeError(`address "${input}" has port 0`);
+  if (port === 0) throw new RangeError(`address ${quote(input)} has port 0`);
   const mapped = mappedIPv4(url.hostname);
   const host = mapped ?? url.hostname;
   return {
@@ -66,21 +72,39 @@ function parseUrl(text: string, input: string): URL {
   // The URL parser drops these silently; in an address they can only be a mistake.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
   if (/[\u0000-\u0020\\]/.test(text))
-    throw new RangeError(`address "${input}" has white space or control characters`);
+    throw new RangeError(`address ${quote(input)} has white space, a control character or a backslash`);
   try {
-    return new URL(text);
+    // It also skips further slashes: the path "/run" would become the host "run".
+    if (!/:\/\/\//.test(text)) return new URL(text);
   } catch {
-    throw new RangeError(`address "${input}" is not scheme://host:port`);
+    // Said below.
   }
+  throw new RangeError(`address ${quote(input)} is not scheme://host:port`);
 }
 
 function parseSocketPath(input: string): Address {
   const path = input.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
-  if (!path.startsWith("/") || path.includes("\0")) {
-    throw new RangeError(`address "${input}" must name an absolute path: unix:/run/service.sock`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+  if (!path.startsWith("/") || /[\u0000-\u001f\u007f]/.test(path)) {
+    throw new RangeError(`address ${quote(input)} must name an absolute path: unix:/run/service.sock`);
   }
-  const socketPath = path.replace(/\/{2,}/g, "/");
+  const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".");
+  // Behind a link ".." leads elsewhere than the text says; without it, one path is one text.
+  if (segments.length === 0 || segments.includes("..") || /\/\.?$/.test(path)) {
+    throw new RangeError(`address ${quote(input)} must name a socket, without ".."`);
+  }
+  const socketPath = `/${segments.join("/")}`;
+  if (Buffer.byteLength(socketPath) > longestSocketPath) {
+    throw new RangeError(
+      `address ${quote(input)} has a path of more than ${longestSocketPath} bytes, which no socket can have`,
+    );
+  }
   return { text: `unix:${socketPath}`, scheme: "unix", hostname: "", port: 0, socketPath };
+}
+
+/** An address inside a message: line breaks and the like are escaped, as it may come from anybody. */
+function quote(input: string): string {
+  return JSON.stringify(input);
 }
 
 /** `[::ffff:a00:1]` is 10.0.0.1 reached through an IPv6 socket: the same instance. */

@@ -86,6 +86,17 @@ function checkMetadata(metadata: unknown, address: string): Readonly<Record<stri
 }
 
 function brief(value: unknown): string {
-  const text = typeof value === "string" ? `"${value}"` : String(value);
+  // An object may refuse to become a string, and says nothing useful when it does.
+  const text =
+    typeof value === "string"
+      ? JSON.stringify(value)
+      : typeof value === "object"
+        ? nameOf(value)
+        : String(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+function nameOf(value: object | null): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "an array" : "an object";
 }

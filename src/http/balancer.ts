@@ -246,13 +246,12 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
 
   /** Passes on what undici's own agents pass on: connections made, lost and failed, and room for more calls. */
   private forwardEvents(pool: Dispatcher): void {
-    for (const event of ["drain", "connect", "disconnect", "connectionError"] as const) {
-      (pool as EventEmitter).on(
-        event,
-        (origin: URL, targets: readonly Dispatcher[] = [], ...rest: unknown[]) => {
-          this.emit(event, origin, [this, ...targets], ...rest);
-        },
-      );
+    const from: EventEmitter = pool;
+    const to: EventEmitter = this as EventEmitter;
+    for (const event of ["drain", "connect", "disconnect", "connectionError"]) {
+      from.on(event, (origin: URL, targets: readonly Dispatcher[] = [], error?: Error) => {
+        to.emit(event, origin, [this, ...targets], error);
+      });
     }
   }
 }

@@ -2,6 +2,7 @@
  * A service instance to balance over: an HTTP server with a limited number of workers, in a process of its own,
  * told how to behave over the IPC channel. Started by `startBackend`.
  */
+import { appendFileSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { BackendBehaviour, BackendMessage, BackendReply, BackendStats } from "./backend.ts";
@@ -11,6 +12,8 @@ const behaviour: { -readonly [Key in keyof BackendBehaviour]: BackendBehaviour[K
   workers: 8,
   status: 200,
   body: "",
+  bodyMs: 0,
+  journal: "",
 };
 const stats: { -readonly [Key in keyof BackendStats]: BackendStats[Key] } = {
   requests: 0,
@@ -39,7 +42,14 @@ function answer(response: ServerResponse, bytesReceived: number): void {
   stats.inflight--;
   response.statusCode = behaviour.status;
   response.setHeader("content-type", "application/json");
-  response.end(behaviour.body || JSON.stringify({ pid: process.pid, bytesReceived }));
+  const body = behaviour.body || JSON.stringify({ pid: process.pid, bytesReceived });
+  if (behaviour.bodyMs === 0) {
+    response.end(body);
+    return;
+  }
+  const half = Math.ceil(body.length / 2);
+  response.write(body.slice(0, half));
+  setTimeout(() => response.end(body.slice(half)), behaviour.bodyMs);
 }
 
 const server = createServer((request, response) => {
@@ -47,7 +57,10 @@ const server = createServer((request, response) => {
   stats.inflight++;
   // Lets a test count how often one call arrived, whatever node it arrived at.
   const key = request.headers["x-test-key"];
-  if (typeof key === "string") stats.keys[key] = (stats.keys[key] ?? 0) + 1;
+  if (typeof key === "string") {
+    stats.keys[key] = (stats.keys[key] ?? 0) + 1;
+    if (behaviour.journal !== "") appendFileSync(behaviour.journal, `${key}\n`);
+  }
   let bytesReceived = 0;
   request.on("data", (chunk: Buffer) => {
     bytesReceived += chunk.length;

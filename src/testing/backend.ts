@@ -11,6 +11,10 @@ export interface BackendBehaviour {
   readonly status: number;
   /** Sent as it is; empty for a line of JSON that names the process. */
   readonly body: string;
+  /** How long after the first half of the body its second half is sent; 0 for the whole body at once. */
+  readonly bodyMs: number;
+  /** File to which each x-test-key is appended as it arrives, for what a killed process saw; empty for none. */
+  readonly journal: string;
 }
 
 export interface BackendStats {

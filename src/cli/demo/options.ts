@@ -1,0 +1,65 @@
+/** The options of `evenkeel demo`, and everything about a run that does not change while it lasts. */
+import { numberOption, parseOptions, UsageError } from "../usage.ts";
+
+export interface DemoOptions {
+  /** Calls per second, to each of the two systems. */
+  readonly rate: number;
+  readonly phaseSeconds: number;
+  /** Whether undici's BalancedPool runs beside it. */
+  readonly withPeer: boolean;
+  readonly json: boolean;
+}
+
+/** Five nodes are at 7% of what they can carry at the default rate, and three at 12%: load is not the trouble. */
+export const workMs = 5;
+export const workers = 4;
+export const slowFactor = 10;
+
+/** Both systems: a call that takes longer has failed. */
+export const totalMs = 2_000;
+export const attemptMs = 300;
+export const retryStatuses: readonly number[] = [500, 502, 503, 504];
+
+/**
+ * 600 calls per second for both systems take about a third of one core, servers included; seven seconds for each of
+ * six phases leave room for starting and stopping within 50 s.
+ */
+const rateRange = { default: 300, min: 1, max: 2_000 };
+const phaseSecondsRange = { default: 7, min: 0.5, max: 600 };
+
+export const help: string = `evenkeel demo: calls through trouble
+
+Starts five service processes, announces them in a watched file and calls them through a Balancer at a steady rate,
+while nodes get slow, die, fail, freeze and come back. undici's BalancedPool meets the same faults at the same time
+over five processes of its own. Exits with 0 if no call through Evenkeel failed, else with 1.
+
+Usage: evenkeel demo [options]
+
+Options:
+  --rate <calls>             calls per second to each system (default ${rateRange.default})
+  --phase-seconds <seconds>  how long each of the six phases lasts (default ${phaseSecondsRange.default})
+  --only evenkeel            without BalancedPool beside it
+  --json                     print nothing but the results, as JSON, at the end
+  -h, --help                 this text
+`;
+
+/** @returns undefined when help is asked for. @throws UsageError */
+export function readOptions(args: readonly string[]): DemoOptions | undefined {
+  const given = parseOptions(args, {
+    rate: { type: "string" },
+    "phase-seconds": { type: "string" },
+    only: { type: "string" },
+    json: { type: "boolean" },
+    help: { type: "boolean", short: "h" },
+  });
+  if (given.help === true) return undefined;
+  if (given.only !== undefined && given.only !== "evenkeel") {
+    throw new UsageError(`--only must be "evenkeel", got "${given.only}"`);
+  }
+  return {
+    rate: numberOption("--rate", given.rate, rateRange),
+    phaseSeconds: numberOption("--phase-seconds", given["phase-seconds"], phaseSecondsRange),
+    withPeer: given.only === undefined,
+    json: given.json === true,
+  };
+}

@@ -1,0 +1,43 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Node } from "../core/node.ts";
+import { createNodes } from "../testing/policy-contract.ts";
+import { cost, costFactors } from "./cost.ts";
+
+function nodeWith(weight: number, inflight: number, latencyMs: number, failureRate: number): Node {
+  const [node] = createNodes([weight]) as [Node];
+  for (let begun = 0; begun < inflight; begun++) node.begin();
+  node.latencyMs = latencyMs;
+  node.failureRate = failureRate;
+  return node;
+}
+
+describe("cost", () => {
+  test.each([
+    { weight: 1, inflight: 0, latencyMs: 7, failureRate: 0, expected: 7 },
+    { weight: 1, inflight: 3, latencyMs: 7, failureRate: 0, expected: 112 },
+    { weight: 2, inflight: 3, latencyMs: 4, failureRate: 0, expected: 25 },
+    { weight: 1, inflight: 0, latencyMs: 7, failureRate: 1, expected: 77 },
+    { weight: 0.5, inflight: 1, latencyMs: 10, failureRate: 0.1, expected: 180 },
+  ])(
+    "of weight $weight, $inflight in flight, $latencyMs ms, failing $failureRate is $expected",
+    ({ weight, inflight, latencyMs, failureRate, expected }) => {
+      expect(cost(nodeWith(weight, inflight, latencyMs, failureRate))).toBeCloseTo(expected, 9);
+    },
+  );
+
+  test("is the product of its factors", () => {
+    const weight = fc.double({ min: 0.01, max: 100, noNaN: true });
+    const inflight = fc.nat(50);
+    const latencyMs = fc.double({ min: 0, max: 1e5, noNaN: true });
+    const failureRate = fc.double({ min: 0, max: 1, noNaN: true });
+    fc.assert(
+      fc.property(weight, inflight, latencyMs, failureRate, (...state) => {
+        const node = nodeWith(...state);
+        const factors = costFactors(node);
+        expect(factors.cost).toBe(cost(node));
+        expect(factors.load * factors.latencyMs * factors.failures).toBe(factors.cost);
+      }),
+    );
+  });
+});

@@ -1,0 +1,137 @@
+/**
+ * Smooth weighted round robin: each node in turn, heavier ones more often, but spread out, never in a burst.
+ *
+ * nginx's algorithm (`ngx_http_upstream_round_robin.c`): each pick adds every node's weight to its current
+ * value, takes the largest, and takes the sum of the weights off it. Weights 5, 1, 1 give a a b a c a a. The
+ * weights are read anew for each pick, so a node that warms up gets its growing part. The time of a pick grows
+ * with the set.
+ */
+import type { CallInfo, Picker, Policy } from "../core/contracts.ts";
+import type { Node } from "../core/node.ts";
+import { OptionReader } from "../core/option-reader.ts";
+import type { Random } from "../core/random.ts";
+import { readRandom } from "./chance.ts";
+import { type ExplainablePicker, sharesOf } from "./shares.ts";
+
+/** The work that the random start of a new client may take, in nodes looked at: about a tenth of a millisecond. */
+const mostStartingSteps = 50_000;
+/** Breaks ties at the start of a large set; too small to ever outweigh a real difference. */
+const tieBreak = 1e-9;
+
+export interface WeightedRoundRobinOptions {
+  /**
+   * Chooses where in the sequence to start. Default: a generator of its own, so that clients that start together
+   * do not call the same node together: each sees the same sequence from another point on. `() => 0` starts at its beginning.
+   */
+  readonly random?: Random | undefined;
+}
+
+/**
+ * Takes the nodes in turn, in proportion to weight.
+ *
+ * @throws TypeError for an option that does not exist or is of the wrong type.
+ */
+export function weightedRoundRobin(options: WeightedRoundRobinOptions = {}): Policy {
+  const reader = new OptionReader(options, "weightedRoundRobin");
+  const random = readRandom(reader);
+  reader.end();
+  return {
+    name: "weightedRoundRobin",
+    build(nodes, previous): Picker {
+      const picker = new WeightedRoundRobinPicker(nodes);
+      if (previous instanceof WeightedRoundRobinPicker) picker.resumeFrom(previous);
+      else picker.startAnywhere(random);
+      return picker;
+    },
+  };
+}
+
+class WeightedRoundRobinPicker implements ExplainablePicker {
+  readonly #nodes: readonly Node[];
+  /** Each node's current value; a pick leaves their sum as it is. */
+  readonly #currents: Float64Array;
+
+  constructor(nodes: readonly Node[]) {
+    this.#nodes = nodes;
+    this.#currents = new Float64Array(nodes.length);
+  }
+
+  pick(call: CallInfo): Node | undefined {
+    return this.#next(call.tried);
+  }
+
+  /** Exact: the node whose turn it is has 1, all others 0. */
+  shares(call: CallInfo): ReadonlyMap<Node, number> {
+    let next = -1;
+    let most = Number.NEGATIVE_INFINITY;
+    for (const [index, node] of this.#nodes.entries()) {
+      const current = (this.#currents[index] as number) + node.weight;
+      if (current <= most || call.tried.includes(node)) continue;
+      next = index;
+      most = current;
+    }
+    return sharesOf(
+      this.#nodes,
+      this.#nodes.map((_, index) => (index === next ? 1 : 0)),
+    );
+  }
+
+  /** Takes over the current value of each node that stays; new ones start in the middle, at 0, as in nginx. */
+  resumeFrom(previous: WeightedRoundRobinPicker): void {
+    const kept = new Map<Node, number>();
+    for (const [index, node] of previous.#nodes.entries())
+      kept.set(node, previous.#currents[index] as number);
+    for (const [index, node] of this.#nodes.entries()) this.#currents[index] = kept.get(node) ?? 0;
+  }
+
+  /**
+   * Goes to a random point of the sequence. Where that would take too long, in a set of many nodes, it goes as
+   * far as it may, and the order of nodes that stand equal is random as well.
+   */
+  startAnywhere(random: Random): void {
+    const period = sequenceLength(this.#nodes);
+    const most = Math.max(1, Math.floor(mostStartingSteps / this.#nodes.length));
+    if (period > most) {
+      for (const [index, node] of this.#nodes.entries()) {
+        this.#currents[index] = random() * node.weight * tieBreak;
+      }
+    }
+    for (let steps = Math.floor(random() * Math.min(period, most)); steps > 0; steps--) this.#next([]);
+  }
+
+  #next(tried: readonly Node[]): Node | undefined {
+    const nodes = this.#nodes;
+    const currents = this.#currents;
+    let best = -1;
+    let most = Number.NEGATIVE_INFINITY;
+    let total = 0;
+    for (let index = 0; index < nodes.length; index++) {
+      const node = nodes[index] as Node;
+      if (tried.length !== 0 && tried.includes(node)) continue;
+      const { weight } = node;
+      const current = (currents[index] as number) + weight;
+      currents[index] = current;
+      total += weight;
+      if (current > most) {
+        most = current;
+        best = index;
+      }
+    }
+    if (best < 0) return undefined;
+    currents[best] = most - total;
+    return nodes[best];
+  }
+}
+
+/** After how many picks the sequence starts over: the sum of whole weights; for others, near enough. */
+function sequenceLength(nodes: readonly Node[]): number {
+  let total = 0;
+  let least = Number.POSITIVE_INFINITY;
+  let isWhole = true;
+  for (const { weight } of nodes) {
+    total += weight;
+    least = Math.min(least, weight);
+    isWhole &&= Number.isInteger(weight);
+  }
+  return isWhole ? total : Math.ceil(total / least);
+}
