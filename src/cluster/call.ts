@@ -36,17 +36,6 @@ type Phase =
   | "body"
   | "over";
 
-export interface CallSettings {
-  readonly method: string;
-  readonly path: string;
-  readonly hashKey: string | undefined;
-  /** Whether the call may run twice. */
-  readonly idempotent: boolean;
-  /** `Infinity` for none. */
-  readonly totalMs: number;
-  readonly attemptMs: number;
-}
-
 export abstract class Call implements CallInfo, Deadline {
   readonly method: string;
   readonly path: string;
@@ -60,6 +49,7 @@ export abstract class Call implements CallInfo, Deadline {
   readonly #attemptMs: number;
   readonly #totalMs: number;
   #endsAt = Number.POSITIVE_INFINITY;
+  #answeredAt = 0;
   #phase: Phase = "over";
   #tried: Node[] | undefined = undefined;
   #attempts = 0;
@@ -67,14 +57,28 @@ export abstract class Call implements CallInfo, Deadline {
   #history: string[] | undefined = undefined;
   #lastError: unknown = undefined;
 
-  constructor(cluster: Cluster, settings: CallSettings) {
+  /**
+   * One by one, not as an object: a call is made for each request, and that object would be garbage at once.
+   *
+   * @param idempotent whether the call may run twice.
+   * @param totalMs `Infinity` for none.
+   */
+  constructor(
+    cluster: Cluster,
+    method: string,
+    path: string,
+    hashKey: string | undefined,
+    idempotent: boolean,
+    totalMs: number,
+    attemptMs: number,
+  ) {
     this.cluster = cluster;
-    this.method = settings.method;
-    this.path = settings.path;
-    this.hashKey = settings.hashKey;
-    this.#idempotent = settings.idempotent;
-    this.#attemptMs = settings.attemptMs;
-    this.#totalMs = settings.totalMs;
+    this.method = method;
+    this.path = path;
+    this.hashKey = hashKey;
+    this.#idempotent = idempotent;
+    this.#totalMs = totalMs;
+    this.#attemptMs = attemptMs;
   }
 
   abstract header(name: string): string | undefined;
@@ -103,6 +107,11 @@ export abstract class Call implements CallInfo, Deadline {
   /** Whether a failure of the next attempt could be made good by another: such calls go on trial first. */
   get canRetry(): boolean {
     return this.#idempotent && this.#attempts + 1 < this.cluster.options.retry.attempts;
+  }
+
+  /** Whether the attempt under way could be made good by another, once sent. */
+  protected get canRepeat(): boolean {
+    return this.#idempotent && this.#attempts < this.cluster.options.retry.attempts;
   }
 
   /** Admits the call and makes its first attempt. */
@@ -171,13 +180,16 @@ export abstract class Call implements CallInfo, Deadline {
     this.#phase = "body";
     // The heap entry stays where it is: when it fires early, `expire` moves it to the end of the call.
     if (endless) this.#endsAt = Number.POSITIVE_INFINITY;
-    this.cluster.answered(attempt, good, this.cluster.clock.now());
+    this.#answeredAt = this.cluster.clock.now();
+    this.cluster.answered(attempt, good, this.#answeredAt);
   }
 
   /** The whole answer is here, or the connection was handed over and is closed. */
   protected complete(outcome: Outcome): void {
     if (this.#phase === "over") return;
-    this.#endAttempt(outcome, this.cluster.clock.now());
+    // What the averages take from an answer was known at its headers: no need to ask the clock once more. A failure
+    // may take the node out, and that begins now.
+    this.#endAttempt(outcome, outcome.kind === "failure" ? this.cluster.clock.now() : this.#answeredAt);
     this.#finish();
   }
 
@@ -190,14 +202,13 @@ export abstract class Call implements CallInfo, Deadline {
     const attempt = this.attempt;
     if (attempt === undefined || this.#phase !== "attempt" || cluster.destroyed) return false;
     const now = cluster.clock.now();
-    const othersLeft = cluster.nodeSet.callable.length > this.tried.length + 1;
     const delayMs = retryDelayMs(
       {
         outcome,
         number: this.#attempts,
         unsent,
         repeatable: this.#idempotent && this.canRepeatBody(),
-        retryAfterMs: othersLeft ? 0 : retryAfterMs,
+        retryAfterMs: retryAfterMs > 0 && this.#othersLeft(attempt.node) ? 0 : retryAfterMs,
         remainingMs: this.#endsAt - now,
       },
       cluster.options.retry,
@@ -216,6 +227,8 @@ export abstract class Call implements CallInfo, Deadline {
         detail: outcome.detail,
       });
     }
+    // Whoever listens to the events may have ended the call.
+    if (this.isOver) return true;
     cluster.deadlines.remove(this);
     if (delayMs === 0) {
       this.#next(now);
@@ -238,8 +251,7 @@ export abstract class Call implements CallInfo, Deadline {
       headersDelivered ||
       attempt === undefined
     ) {
-      this.#finish();
-      this.fail(error);
+      if (this.#finish()) this.fail(error);
       return;
     }
     this.#remember(attempt.node, outcome, error);
@@ -265,6 +277,8 @@ export abstract class Call implements CallInfo, Deadline {
         path: this.path,
         attempt: attempt.number,
       });
+      // Whoever listens may have ended the call.
+      if (this.isOver) return;
     }
     this.send(attempt);
   }
@@ -275,6 +289,11 @@ export abstract class Call implements CallInfo, Deadline {
     if (node !== undefined || this.#tried === undefined) return node;
     this.#tried = undefined;
     return this.cluster.nodeSet.pick(this, now);
+  }
+
+  /** Whether a node may be called that this call has not tried, other than the one that it tries now. */
+  #othersLeft(present: Node): boolean {
+    return this.cluster.nodeSet.callable.some((node) => node !== present && !this.tried.includes(node));
   }
 
   #expireAttempt(now: number): void {
@@ -309,7 +328,8 @@ export abstract class Call implements CallInfo, Deadline {
       this.#remember(attempt.node, outcome, undefined);
     }
     const what = this.#phase === "body" ? "the response was not whole" : "no answer";
-    const message = this.#describe(`${what} within ${this.#totalMs} ms`);
+    const missing = waited ? "discovery named no node" : what;
+    const message = this.#describe(`${missing} within ${this.#totalMs} ms`);
     this.#giveUp(outcome, new BalancerError("ERR_DEADLINE", this.cluster.name, message, this.#lastError));
   }
 
@@ -319,8 +339,7 @@ export abstract class Call implements CallInfo, Deadline {
     if (attempt !== undefined && !attempt.ended) this.stop(attempt, error);
     this.cluster.waiting.delete(this);
     this.#endAttempt(outcome, this.cluster.clock.now());
-    this.#finish();
-    this.fail(error);
+    if (this.#finish()) this.fail(error);
   }
 
   #endAttempt(outcome: Outcome, now: number): void {
@@ -338,7 +357,7 @@ export abstract class Call implements CallInfo, Deadline {
         reason: outcome.reason,
         detail: outcome.detail,
         latencyMs: attempt.latencyMs,
-        durationMs: now - attempt.startedAt,
+        durationMs: cluster.clock.now() - attempt.startedAt,
       });
     }
   }
@@ -350,15 +369,17 @@ export abstract class Call implements CallInfo, Deadline {
   }
 
   #failWith(code: BalancerErrorCode, message: string): void {
-    this.#finish();
-    this.fail(new BalancerError(code, this.cluster.name, message, this.#lastError));
+    if (this.#finish()) this.fail(new BalancerError(code, this.cluster.name, message, this.#lastError));
   }
 
-  #finish(): void {
+  /** False if the call is over already: stopping an attempt and publishing events run code that may end the call. */
+  #finish(): boolean {
+    if (this.#phase === "over") return false;
     this.#phase = "over";
     this.cluster.deadlines.remove(this);
     this.cluster.callEnded();
     this.released();
+    return true;
   }
 
   #wakeAt(at: number): void {

@@ -129,7 +129,7 @@ export class Cluster implements AsyncDisposable {
    * allowed.
    *
    * @throws BalancerError when no attempt gave an answer, its `cause` being what the last one threw; what `call`
-   *   threw itself when that says nothing about the node (a 404, the caller's abort).
+   *   threw itself when that is an answer that is not tried again (a 404, a 500) or the caller's abort.
    */
   call<T>(call: (attempt: NodeAttempt) => Promise<T> | T, options?: CallOptions): Promise<T> {
     return FunctionCall.run(this, call, options);
@@ -168,6 +168,7 @@ export class Cluster implements AsyncDisposable {
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the cluster was destroyed");
     for (const call of this.deadlines.entries()) call.cancel(reason);
     this.#closed = true;
+    this.#wakeReady();
     this.#release();
   }
 
@@ -177,8 +178,8 @@ export class Cluster implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#closed = true;
-    this.#guard.close();
-    for (const finish of [...this.#readyWaiters]) finish();
+    this.#wakeReady();
+    // Discovery goes on meanwhile: a call that waits for it, or is tried again, needs nodes.
     if (this.#activeCalls > 0) {
       await new Promise<void>((resolve) => {
         this.#whenIdle = resolve;
@@ -195,11 +196,14 @@ export class Cluster implements AsyncDisposable {
   }
 
   #setDrained(address: string, drained: boolean): boolean {
-    return this.nodeSet.setDrained(
-      parseAddress(address, this.options.scheme).text,
-      drained,
-      this.clock.now(),
-    );
+    const key = parseAddress(address, this.options.scheme).text;
+    const isKnown = this.nodeSet.setDrained(key, drained, this.clock.now());
+    if (this.nodeSet.callable.length > 0) this.#wakeReady();
+    return isKnown;
+  }
+
+  #wakeReady(): void {
+    for (const finish of [...this.#readyWaiters]) finish();
   }
 
   #apply(set: GuardedSet): void {
@@ -214,7 +218,7 @@ export class Cluster implements AsyncDisposable {
         changed: changes.changed.length,
       });
     }
-    if (this.nodeSet.callable.length > 0) for (const finish of [...this.#readyWaiters]) finish();
+    if (this.nodeSet.callable.length > 0) this.#wakeReady();
     for (const call of [...this.waiting]) {
       this.waiting.delete(call);
       call.discovered(now);

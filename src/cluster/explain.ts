@@ -67,7 +67,7 @@ export function explain(
       until: until === undefined ? undefined : until + wallOffsetMs,
       weight: node.weight,
       inflight: node.inflight,
-      cost: costFactors(node),
+      cost: costOf(node),
       probability: probabilityOf(node, callable, shares),
     };
   });
@@ -81,6 +81,13 @@ export function explain(
   return Object.defineProperty(explanation, "toString", {
     value: () => table(explanation, now + wallOffsetMs),
   }) as Explanation;
+}
+
+/** Without weight a node carries nothing, at any cost; the formula would divide 0 by 0. */
+function costOf(node: Node): CostFactors {
+  const factors = costFactors(node);
+  const none = Number.POSITIVE_INFINITY;
+  return node.weight > 0 ? factors : { ...factors, load: none, cost: none };
 }
 
 function probabilityOf(

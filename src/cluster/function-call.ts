@@ -2,7 +2,7 @@
 import type { Attempt } from "../core/attempt.ts";
 import { outcomeOfError, outcomeOfStatus } from "../core/classify.ts";
 import type { Node } from "../core/node.ts";
-import { OptionReader } from "../core/option-reader.ts";
+import { OptionReader, show } from "../core/option-reader.ts";
 import { ignored, type Outcome, success } from "../core/outcome.ts";
 import { Call } from "./call.ts";
 import type { Cluster } from "./cluster.ts";
@@ -68,7 +68,8 @@ export class FunctionCall<T> extends Call {
     resolve: (result: T) => void,
     reject: (error: unknown) => void,
   ) {
-    super(cluster, options);
+    const { method, path, hashKey, idempotent, totalMs, attemptMs } = options;
+    super(cluster, method, path, hashKey, idempotent, totalMs, attemptMs);
     this.#function = call;
     this.#classify = options.classify;
     this.#signal = options.signal;
@@ -119,6 +120,7 @@ export class FunctionCall<T> extends Call {
   #returned(attempt: Attempt, result: T): void {
     if (attempt.ended) return;
     const outcome = this.#classified({ result });
+    if (attempt.ended) return;
     const isRetryStatus = this.cluster.options.retry.statuses.has(Number(outcome.detail));
     if (outcome.kind === "failure" && isRetryStatus && this.tryAgain(outcome, undefined, false, 0)) return;
     this.answered(outcome.kind === "success", false);
@@ -129,9 +131,10 @@ export class FunctionCall<T> extends Call {
   #threw(attempt: Attempt, error: unknown): void {
     if (attempt.ended) return;
     const outcome = this.#classified({ error });
-    if (outcome.kind === "success") {
+    if (attempt.ended) return;
+    if (outcome.kind === "success" || this.#isFinalStatus(outcome)) {
       // The node answered, only not what the caller wanted: a 404 is nothing to try again.
-      this.answered(true, false);
+      this.answered(outcome.kind === "success", false);
       this.complete(outcome);
       this.#reject(error);
       return;
@@ -139,9 +142,17 @@ export class FunctionCall<T> extends Call {
     this.attemptFailed(outcome, error as Error, this.isUnsent());
   }
 
+  /** A status that `retry.statuses` does not name: an answer like any other, thrown or returned. */
+  #isFinalStatus(outcome: Outcome): boolean {
+    const status = outcome.reason === "status" ? Number(outcome.detail) : Number.NaN;
+    return !Number.isNaN(status) && !this.cluster.options.retry.statuses.has(status);
+  }
+
   #classified(ended: { readonly result?: unknown; readonly error?: unknown }): Outcome {
     try {
-      return this.#classify(ended);
+      const outcome = this.#classify(ended);
+      if (!isOutcome(outcome)) throw new TypeError(`classify must return an outcome, got ${show(outcome)}`);
+      return outcome;
     } catch (error) {
       this.cancel(error as Error);
       return ignored("call", "classify threw");
@@ -168,6 +179,12 @@ function resolveCallOptions(cluster: Cluster, given: CallOptions) {
   };
   options.end();
   return resolved;
+}
+
+/** Whether the program's own `classify` kept to its type: a wrong kind would be held against nobody. */
+function isOutcome(outcome: Outcome | undefined): boolean {
+  const kind = outcome?.kind;
+  return kind === "success" || kind === "failure" || kind === "ignored";
 }
 
 /** By status where there is one (a fetch Response, a got or axios error), else by the error. */

@@ -50,11 +50,12 @@ export class NodeSet {
   readonly #onSuspectFailed: (node: Node) => void;
   readonly #fleet: Fleet = new Fleet();
   readonly #drainedKeys: Set<string> = new Set();
-  readonly #drainTimers: Set<Timer> = new Set();
+  readonly #drainTimers: Map<Node, Timer> = new Map();
   #eligible: readonly Node[] = [];
   #inService = 0;
+  #allOut = false;
   #out: readonly Node[] = [];
-  #warming: Node[] = [];
+  readonly #warming: Set<Node> = new Set();
   #hadNodes = false;
   #refreshAt = 0;
   #mostFail = false;
@@ -146,7 +147,7 @@ export class NodeSet {
       this.trials = [...this.trials, node];
       this.#show(node, now);
     }
-    if (this.#warming.length > 0) this.#warm(now);
+    if (this.#warming.size > 0) this.#warm(now);
   }
 
   /** How the nodes stand, in a few words, for an error that says why none could be called. */
@@ -162,7 +163,7 @@ export class NodeSet {
   }
 
   close(): void {
-    for (const timer of this.#drainTimers) timer.cancel();
+    for (const timer of this.#drainTimers.values()) timer.cancel();
     this.#drainTimers.clear();
   }
 
@@ -171,7 +172,7 @@ export class NodeSet {
     node.drainedByProgram = this.#drainedKeys.has(node.key);
     if (joinsOthers && this.#options.warmUpMs > 0) {
       node.warmUntil = now + this.#options.warmUpMs;
-      this.#warming.push(node);
+      this.#warming.add(node);
     }
     return node;
   }
@@ -183,13 +184,12 @@ export class NodeSet {
   }
 
   #warm(now: number): void {
-    const stillWarming: Node[] = [];
     for (const node of this.#warming) {
       this.#setWeight(node, now);
-      if (node.warmUntil > now) stillWarming.push(node);
-      else this.#show(node, now, "warmed up");
+      if (node.warmUntil > now) continue;
+      this.#warming.delete(node);
+      this.#show(node, now, "warmed up");
     }
-    this.#warming = stillWarming;
   }
 
   #takeTrial(call: TrialCall, now: number): Node | undefined {
@@ -207,8 +207,10 @@ export class NodeSet {
 
   #passTrial(attempt: Attempt, now: number): void {
     const { node } = attempt;
-    // An attempt from before it went out says nothing about how it is now.
-    if (node.health.kind === "in" || attempt.startedAt < node.health.since) return;
+    const { health } = node;
+    // An attempt from before it went out says nothing about how it is now. A trial may begin as probing does.
+    if (health.kind === "in" || attempt.startedAt < health.since) return;
+    if (health.kind === "out" && attempt.startedAt === health.since) return;
     node.restore(now);
     this.#rebuild(now);
     this.#show(node, now, "answered a trial call");
@@ -239,11 +241,13 @@ export class NodeSet {
   }
 
   #takeOut(node: Node, state: "down" | "ejected", reason: string, now: number): void {
+    const left = this.#inService - (node.health.kind === "in" ? 1 : 0);
     const { health, strikes } = takeOut(
       node,
       state,
       reason,
       this.#options.ejection,
+      left < this.#eligible.length / 2,
       now,
       this.#options.random,
     );
@@ -294,8 +298,9 @@ export class NodeSet {
         if (node.health.kind === "probing" && !node.health.onTrial) trials.push(node);
       }
     }
-    const wasFailingOpen = this.failingOpen;
-    this.failingOpen = eligible.length > 0 && spared === inService.length && this.#options.failOpen;
+    const wereAllOut = this.#allOut;
+    this.#allOut = eligible.length > 0 && spared === inService.length;
+    this.failingOpen = this.#allOut && this.#options.failOpen;
     this.#eligible = eligible;
     this.#inService = inService.length;
     this.#out = out;
@@ -303,7 +308,7 @@ export class NodeSet {
     this.callable = this.failingOpen ? eligible : inService;
     this.picker =
       this.callable.length === 0 ? undefined : this.#options.policy.build(this.callable, this.picker);
-    if (wasFailingOpen && !this.failingOpen) this.#hasten(now);
+    if (wereAllOut && !this.#allOut) this.#hasten(now);
   }
 
   /** Brings forward the trials of the nodes that are still out. */
@@ -318,16 +323,20 @@ export class NodeSet {
   /** Calls still under way at a removed node are cut when `drainMs` are over. */
   #limitDrain(node: Node, removedAt: number): void {
     const { clock, connections } = this.#options;
+    this.#drainTimers.get(node)?.cancel();
     const timer = clock.schedule(() => {
-      this.#drainTimers.delete(timer);
+      this.#drainTimers.delete(node);
       if (node.removedAt === removedAt) this.#forget(node);
     }, connections.drainMs);
-    this.#drainTimers.add(timer);
+    this.#drainTimers.set(node, timer);
   }
 
   #forget(node: Node): void {
     if (this.nodes.get(node.key) !== node) return;
     this.nodes.delete(node.key);
+    this.#warming.delete(node);
+    this.#drainTimers.get(node)?.cancel();
+    this.#drainTimers.delete(node);
     this.#publish(node, "gone", "removed by discovery");
     for (const listener of this.goneListeners) listener(node);
   }

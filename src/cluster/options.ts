@@ -158,7 +158,7 @@ export function resolveOptions(given: ClusterOptions): ResolvedOptions {
   const options = new OptionReader(given, "");
   const name = options.string("name");
   if (name === undefined) throw new TypeError("name must be given: the service's name, as in its URLs");
-  const random = options.function<Random>("random") ?? Math.random;
+  const random = options.function<Random>("random");
   const resolved: ResolvedOptions = {
     name,
     discovery: resolveDiscovery(options.value("discovery")),
@@ -172,7 +172,7 @@ export function resolveOptions(given: ClusterOptions): ResolvedOptions {
     scheme: options.word("scheme", ["http", "https"], "http"),
     allowEmpty: options.boolean("allowEmpty", false),
     clock: options.object<Clock>("clock", ["now", "schedule"]) ?? systemClock,
-    random,
+    random: random ?? Math.random,
   };
   options.end();
   return resolved;

@@ -39,17 +39,12 @@ export function applySnapshot(
       added.push(node);
     } else if (node.removedAt !== undefined) {
       node.removedAt = undefined;
-      node.endpoint = endpoint;
       added.push(node);
-    } else if (node.endpoint !== endpoint) {
-      node.endpoint = endpoint;
+    } else if (node.endpoint !== endpoint || node.suspect !== suspects.has(key)) {
       changed.push(node);
     }
-    const isSuspect = suspects.has(key);
-    if (node.suspect !== isSuspect) {
-      node.suspect = isSuspect;
-      changed.push(node);
-    }
+    node.endpoint = endpoint;
+    node.suspect = suspects.has(key);
     present.add(node);
   }
   if (present.size < nodes.size) {

@@ -1,3 +1,4 @@
+/** Tests of the canonical form of addresses: what is one instance, and what is refused. */
 import { isIPv6 } from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

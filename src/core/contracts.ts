@@ -8,7 +8,10 @@ export interface DiscoveryContext {
   readonly service: string;
   /** Aborted when nobody wants the endpoints any more: release everything and return. */
   readonly signal: AbortSignal;
-  /** Tells of an error that the source deals with by itself; the last set stays in use. */
+  /**
+   * Tells of an error that the source deals with by itself; the last set stays in use, as stale. Once recovered, the
+   * source yields its set again, changed or not: that is what makes it fresh.
+   */
   report(error: unknown): void;
 }
 

@@ -84,12 +84,20 @@ export class Deadlines<Entry extends Deadline = Deadline> {
       this.remove(head);
       due.push(head);
     }
+    const failures: unknown[] = [];
     for (const entry of due) {
       // An entry that expired earlier in this round may have added this one again.
-      if (entry.heapIndex < 0) entry.expire(now);
+      if (entry.heapIndex >= 0) continue;
+      try {
+        entry.expire(now);
+      } catch (error) {
+        failures.push(error);
+      }
     }
     const next = this.#heap[0];
     if (next !== undefined && next.dueAt < this.#timerAt) this.#arm(next.dueAt);
+    // What an entry throws is its own: the others have expired, and the timer waits for the next.
+    if (failures.length > 0) throw failures[0];
   }
 
   #rise(entry: Entry, from: number): void {

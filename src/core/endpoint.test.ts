@@ -1,3 +1,4 @@
+/** Tests of the check that every endpoint passes. */
 import { describe, expect, it } from "vitest";
 import { checkEndpoint, type Endpoint } from "./endpoint.ts";
 

@@ -158,15 +158,17 @@ export class Node {
   end(outcome: Outcome, now: number): void {
     this.inflight--;
     if (outcome.kind === "ignored") return;
-    this.refresh(now);
     this.calls++;
     this.recentCalls.add(1, now);
     if (outcome.kind === "success") {
-      this.failureRate = blend(this.failureRate, 0, failureGain);
+      if (this.failureRate !== 0) {
+        this.refresh(now);
+        this.failureRate = blend(this.failureRate, 0, failureGain);
+      }
       this.consecutiveFailures = 0;
-      this.spared = false;
       return;
     }
+    this.refresh(now);
     this.failures++;
     this.recentFailures.add(1, now);
     this.failureRate = blend(this.failureRate, 1, failureGain);
@@ -174,11 +176,18 @@ export class Node {
     this.lastFailureAt = now;
   }
 
-  /** Puts the node back into service. */
+  /**
+   * Puts the node back into service. What took it out was paid for and does not count again: its averages are of the
+   * time before, and would keep it without calls for many times `latencyFadeMs`. It starts as an unknown node does.
+   */
   restore(now: number): void {
     this.health = inService;
+    this.latencyMs = this.#fleet.latencyMs;
+    this.failureRate = 0;
     this.returnedAt = now;
     this.consecutiveFailures = 0;
+    this.recentCalls.clear();
+    this.recentFailures.clear();
     this.spared = false;
   }
 }

@@ -4,8 +4,8 @@
 export type Random = () => number;
 
 /**
- * A `Random` that gives the same sequence for the same seed: for tests, simulations and benches, never for
- * secrets. The generator is Mulberry32 (32 bits of state, period 2^32).
+ * A `Random` that gives the same sequence for the same seed, for tests and simulations; seeded by chance, it
+ * is what policies draw from, since each number of `Math.random` costs an allocation. Never for secrets. The generator is Mulberry32 (32 bits of state, period 2^32).
  */
 export function createSeededRandom(seed: number): Random {
   let state = seed | 0;

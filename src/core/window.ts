@@ -28,19 +28,22 @@ export class SlidingSum {
     return this.#sum;
   }
 
+  clear(): void {
+    this.#slots.fill(0);
+    this.#sum = 0;
+  }
+
   #moveTo(now: number): void {
     const slot = Math.floor(now / this.#slotMs);
     if (slot <= this.#head) return;
     const count = this.#slots.length;
     if (slot - this.#head >= count) {
-      this.#slots.fill(0);
-      this.#sum = 0;
+      this.clear();
     } else {
-      for (let passed = this.#head + 1; passed <= slot; passed++) {
-        const index = passed % count;
-        this.#sum -= this.#slots[index] as number;
-        this.#slots[index] = 0;
-      }
+      for (let passed = this.#head + 1; passed <= slot; passed++) this.#slots[passed % count] = 0;
+      // Added up anew: to subtract what went would leave the rounding of fractions behind, and let it grow.
+      this.#sum = 0;
+      for (const amount of this.#slots) this.#sum += amount;
     }
     this.#head = slot;
   }

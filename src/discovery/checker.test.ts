@@ -1,3 +1,4 @@
+/** Tests of the checker: what it refuses, and which objects it keeps from snapshot to snapshot. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CheckedEndpoint, Endpoint } from "../core/endpoint.ts";

@@ -1,3 +1,4 @@
+/** Tests of the debounce, in virtual time. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.ts";

@@ -158,8 +158,9 @@ export class FileWatch {
 
 async function identify(directory: string): Promise<string | undefined> {
   try {
-    const { dev, ino }: BigIntStats = await stat(directory, { bigint: true });
-    return `${dev}:${ino}`;
+    const { dev, ino, birthtimeNs }: BigIntStats = await stat(directory, { bigint: true });
+    // The number of a deleted directory is given to the next one.
+    return `${dev}:${ino}:${birthtimeNs}`;
   } catch {
     return undefined;
   }

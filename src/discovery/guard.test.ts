@@ -1,3 +1,4 @@
+/** Tests of the guard over a source that is played by hand, in virtual time. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Discovery, DiscoveryContext } from "../core/contracts.ts";
@@ -596,7 +597,7 @@ describe("Guard, when most endpoints go at once", () => {
     expect(harness.last).toEqual([...many(4), "http://new", ...suspect(many(6, 4))]);
     expect(harness.guard.state.state).toBe("fresh");
     expect(harness.errors).toEqual([
-      "orders: one update of discovery removed 6 of 10 endpoints; they stay as suspect for up to 60000 ms",
+      "orders: one update removed 6 of 10 endpoints; they stay as suspect for up to 60000 ms",
     ]);
     // Unchanged: applied once, reported once.
     harness.watch.push(...many(4), "http://new");

@@ -5,22 +5,17 @@
  * doubted until it is confirmed, and what went in one large removal is kept as suspect for a while. A source
  * with `subscribe` is the program's own voice: it is checked, and applied at once.
  */
-import type { Clock, Timer } from "../core/clock.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Discovery } from "../core/contracts.ts";
 import type { CheckedEndpoint, Endpoint } from "../core/endpoint.ts";
 import type { Random } from "../core/random.ts";
 import { EndpointChecker } from "./checker.ts";
 import { Debounce } from "./debounce.ts";
 import { EmptyDoubt } from "./doubt.ts";
-import { shrink } from "./shrink.ts";
+import { type GuardedSet, KeptSet } from "./kept-set.ts";
 import { Watcher } from "./watcher.ts";
 
-/** A set to be used. */
-export interface GuardedSet {
-  readonly endpoints: readonly CheckedEndpoint[];
-  /** Keys of the endpoints, all of them in `endpoints`, that are gone from the source and kept for now. */
-  readonly suspects: ReadonlySet<string>;
-}
+export type { GuardedSet };
 
 /** How far the set in use can be trusted to be what the source says now. */
 export interface DiscoveryState {
@@ -63,7 +58,8 @@ export interface GuardOptions {
   readonly stableMs?: number | undefined;
 }
 
-const nobody: ReadonlyMap<string, number> = new Map();
+const defaultGraceMs = 60_000;
+const fresh: DiscoveryState = { state: "fresh", staleSince: undefined };
 
 export class Guard {
   readonly #discovery: Discovery;
@@ -72,15 +68,8 @@ export class Guard {
   readonly #watcher: Watcher;
   readonly #debounce: Debounce<readonly Endpoint[]>;
   readonly #doubt: EmptyDoubt;
-  readonly #suspectGraceMs: number;
+  readonly #set: KeptSet;
   #state: DiscoveryState = { state: "never", staleSince: undefined };
-  /** The set in use by key, suspects included; undefined before the first one. */
-  #current: ReadonlyMap<string, CheckedEndpoint> | undefined;
-  /** Suspects, and when the grace of each ends. */
-  #suspects: ReadonlyMap<string, number> = nobody;
-  #graceTimer: Timer | undefined;
-  /** False after `apply` threw: the next snapshot is then applied even if it changes nothing. */
-  #applied = true;
   #unsubscribe: (() => void) | undefined;
   #phase: "new" | "started" | "closed" = "new";
 
@@ -93,10 +82,20 @@ export class Guard {
       debounceMaxMs = 1_000,
       emptyConfirmMs = 10_000,
     } = options;
-    const { backoffMs = 100, backoffMaxMs = 30_000, stableMs = 10_000, suspectGraceMs = 60_000 } = options;
+    const {
+      backoffMs = 100,
+      backoffMaxMs = 30_000,
+      stableMs = 10_000,
+      suspectGraceMs = defaultGraceMs,
+    } = options;
     this.#discovery = discovery;
     this.#options = options;
-    this.#suspectGraceMs = suspectGraceMs;
+    this.#set = new KeptSet({
+      clock,
+      graceMs: suspectGraceMs,
+      apply: (set) => this.#apply(set),
+      isFresh: () => this.#state.state === "fresh",
+    });
     this.#checker = new EndpointChecker({ scheme: options.scheme });
     this.#debounce = new Debounce(clock, debounceMs, debounceMaxMs, (endpoints) => this.#accept(endpoints));
     this.#doubt = new EmptyDoubt(clock, emptyConfirmMs, () => this.#relist());
@@ -125,7 +124,7 @@ export class Guard {
 
   /** A connection or a check to this endpoint failed: if it is suspect, it is dropped now. */
   confirmGone(key: string): void {
-    if (this.#suspects.has(key)) this.#dropSuspects((suspect) => suspect === key);
+    this.#set.confirmGone(key);
   }
 
   /** Releases the source and every timer. Nothing is applied or reported afterwards. */
@@ -135,7 +134,7 @@ export class Guard {
     this.#watcher.close();
     this.#debounce.close();
     this.#doubt.clear();
-    this.#graceTimer?.cancel();
+    this.#set.close();
     this.#unsubscribe?.();
   }
 
@@ -172,25 +171,36 @@ export class Guard {
   #take(endpoints: readonly Endpoint[]): void {
     const errors: unknown[] = [];
     const next = this.#check(endpoints, errors);
-    if (next !== undefined) this.#use(next, nobody);
-    for (const error of errors) this.#report(error);
+    if (next === undefined) {
+      this.#becomeStale();
+    } else {
+      this.#state = fresh;
+      this.#set.replace(next);
+    }
+    this.#reportAll(errors);
   }
 
-  /** A set from outside. Errors are reported last, when a listener that acts on them meets a settled guard. */
+  /** A set from outside. */
   #accept(endpoints: readonly Endpoint[]): void {
+    const { service, suspectGraceMs } = this.#options;
     const errors: unknown[] = [];
     const next = this.#check(endpoints, errors);
-    if (next !== undefined) {
-      if (next.size > 0 || this.#current === undefined || this.#current.size === 0) {
-        this.#doubt.clear();
-        this.#use(next, this.#suspectsBeside(next, errors));
-      } else if (this.#isBelievedEmpty(errors)) {
-        this.#use(next, nobody);
-      } else {
-        this.#becomeStale();
-      }
+    if (next === undefined) {
+      this.#becomeStale();
+    } else if (next.size > 0 || this.#set.size === 0) {
+      this.#doubt.clear();
+      this.#state = fresh;
+      this.#set.update(next, (removed, known) => {
+        const kept = `they stay as suspect for up to ${suspectGraceMs ?? defaultGraceMs} ms`;
+        errors.push(new Error(`${service}: one update removed ${removed} of ${known} endpoints; ${kept}`));
+      });
+    } else if (this.#isBelievedEmpty(errors)) {
+      this.#state = fresh;
+      this.#set.replace(next);
+    } else {
+      this.#becomeStale();
     }
-    for (const error of errors) this.#report(error);
+    this.#reportAll(errors);
   }
 
   #check(endpoints: readonly Endpoint[], errors: unknown[]): Map<string, CheckedEndpoint> | undefined {
@@ -201,7 +211,6 @@ export class Guard {
       }
       return next;
     } catch (error) {
-      this.#becomeStale();
       errors.push(error);
       return undefined;
     }
@@ -210,7 +219,7 @@ export class Guard {
   /** Whether to empty the set in use. */
   #isBelievedEmpty(errors: unknown[]): boolean {
     const { service, allowEmpty } = this.#options;
-    const known = `the ${this.#current?.size ?? 0} known`;
+    const known = `the ${this.#set.size} known`;
     const verdict = this.#doubt.judge();
     if (verdict === "raised") {
       errors.push(
@@ -223,106 +232,28 @@ export class Guard {
     return allowEmpty && (verdict === "confirmed" || verdict === "believed");
   }
 
-  /** The suspects to keep beside `next`. */
-  #suspectsBeside(
-    next: ReadonlyMap<string, CheckedEndpoint>,
-    errors: unknown[],
-  ): ReadonlyMap<string, number> {
-    if (this.#current === undefined) return nobody;
-    const now = this.#options.clock.now();
-    const graceMs = this.#suspectGraceMs;
-    const { suspects, removed, known } = shrink(
-      this.#current.keys(),
-      this.#suspects,
-      next,
-      now,
-      now + graceMs,
-    );
-    if (removed > 0) {
-      errors.push(
-        new Error(
-          `${this.#options.service}: one update of discovery removed ${removed} of ${known} endpoints; ` +
-            `they stay as suspect for up to ${graceMs} ms`,
-        ),
-      );
-    }
-    return suspects;
-  }
-
-  #dropSuspects(isGone: (key: string, graceEndsAt: number) => boolean): void {
-    const next = new Map(this.#current);
-    const suspects = new Map(this.#suspects);
-    for (const [key, graceEndsAt] of this.#suspects) {
-      if (!isGone(key, graceEndsAt)) continue;
-      next.delete(key);
-      suspects.delete(key);
-    }
-    this.#replace(next, suspects);
-  }
-
-  /** Uses a set that is believed to be what there is. */
-  #use(next: Map<string, CheckedEndpoint>, suspects: ReadonlyMap<string, number>): void {
-    this.#state = { state: "fresh", staleSince: undefined };
-    this.#replace(next, suspects);
-  }
-
   #becomeStale(): void {
     if (this.#state.state !== "fresh") return;
     const wallClock = this.#options.wallClock ?? Date.now;
     this.#state = { state: "stale", staleSince: wallClock() };
   }
 
-  /** Applies `next` together with the suspects, unless that is what is in use. */
-  #replace(next: Map<string, CheckedEndpoint>, suspects: ReadonlyMap<string, number>): void {
-    if (this.#phase !== "started") return;
-    const before = this.#current;
-    for (const key of suspects.keys()) {
-      const endpoint = before?.get(key);
-      if (endpoint !== undefined) next.set(key, endpoint);
-    }
-    const isChange = before === undefined || !hasSame(before, next) || !hasSameKeys(this.#suspects, suspects);
-    this.#current = next;
-    this.#suspects = suspects;
-    this.#awaitGrace();
-    if (!isChange && this.#applied) return;
-    this.#applied = true;
+  #apply(set: GuardedSet): boolean {
     try {
-      this.#options.apply({ endpoints: [...next.values()], suspects: new Set(suspects.keys()) });
+      this.#options.apply(set);
+      return true;
     } catch (error) {
-      this.#applied = false;
       this.#report(error);
+      return false;
     }
   }
 
-  #awaitGrace(): void {
-    this.#graceTimer?.cancel();
-    this.#graceTimer = undefined;
-    if (this.#suspects.size === 0) return;
-    const { clock } = this.#options;
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const graceEndsAt of this.#suspects.values()) earliest = Math.min(earliest, graceEndsAt);
-    this.#graceTimer = clock.schedule(() => {
-      this.#graceTimer = undefined;
-      // A source that fails confirms nothing. Its next good snapshot drops what is overdue.
-      if (this.#state.state !== "fresh") return;
-      const now = clock.now();
-      this.#dropSuspects((_key, graceEndsAt) => graceEndsAt <= now);
-    }, earliest - clock.now());
+  /** Last of all, so that a listener that acts on an error meets a settled guard. */
+  #reportAll(errors: readonly unknown[]): void {
+    for (const error of errors) this.#report(error);
   }
 
   #report(error: unknown): void {
     if (this.#phase === "started") this.#options.report(error);
   }
-}
-
-function hasSame<Value>(before: ReadonlyMap<string, Value>, next: ReadonlyMap<string, Value>): boolean {
-  if (before.size !== next.size) return false;
-  for (const [key, value] of next) if (before.get(key) !== value) return false;
-  return true;
-}
-
-function hasSameKeys(before: ReadonlyMap<string, unknown>, next: ReadonlyMap<string, unknown>): boolean {
-  if (before.size !== next.size) return false;
-  for (const key of next.keys()) if (!before.has(key)) return false;
-  return true;
 }

@@ -1,3 +1,4 @@
+/** Tests of the list that the program itself changes. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Endpoint } from "../core/endpoint.ts";

@@ -1,3 +1,4 @@
+/** Tests of what counts as a bulk removal. */
 import { describe, expect, it } from "vitest";
 import { shrink } from "./shrink.ts";
 

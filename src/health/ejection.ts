@@ -42,9 +42,12 @@ export interface Surroundings {
 
 export type Verdict = "stay" | "spare" | "down" | "eject";
 
-/** A refused node is looked at again sooner than one that answers badly: a restart takes seconds. */
+/**
+ * A refused node is looked at again sooner than one that answers badly: a restart takes seconds, and a trial that is
+ * refused again costs one connect and fails no call, since it was never sent.
+ */
 const downBaseMs = 1_000;
-const downMaxMs = 30_000;
+const downMaxMs = 5_000;
 /** Penalties come out up to a tenth shorter, so that nodes ejected together are not tried together. */
 const jitter = 0.1;
 /** Each such stretch of good service takes back one doubling (Envoy: one for each healthy interval of 10 s). */
@@ -89,21 +92,33 @@ export function mostFail(nodes: Iterable<Node>, now: number): boolean {
   return failing > total / 2;
 }
 
-/** The state of a node that goes out now, and its new count of strikes. */
+/**
+ * The state of a node that goes out now, and its new count of strikes.
+ *
+ * @param mostOut less than half of the nodes are left in service. Those carry too much, and the cause is a shared
+ *   one, not the node's record: a refused node is then tried every second, which costs one connect.
+ */
 export function takeOut(
   node: Node,
   state: "down" | "ejected",
   reason: string,
   rules: EjectionRules | undefined,
+  mostOut: boolean,
   now: number,
   random: Random,
 ): { readonly health: Health; readonly strikes: number } {
   const forgiven = Math.floor(Math.max(0, now - node.returnedAt) / forgivenessMs);
-  const step = Math.max(0, node.strikes - (node.health.kind === "in" ? forgiven : 0));
+  const strikes = Math.max(0, node.strikes - (node.health.kind === "in" ? forgiven : 0));
+  const step = state === "down" && mostOut ? 0 : strikes;
   const [baseMs, maxMs] =
     state === "ejected" && rules !== undefined ? [rules.baseMs, rules.maxMs] : [downBaseMs, downMaxMs];
-  const penaltyMs = exponentialMs(step, baseMs, maxMs) * (1 - jitter * random());
-  return { health: { kind: "out", state, reason, since: now, until: now + penaltyMs }, strikes: step + 1 };
+  const fullMs = exponentialMs(step, baseMs, maxMs);
+  const until = now + fullMs * (1 - jitter * random());
+  return {
+    health: { kind: "out", state, reason, since: now, until },
+    // Strikes past the longest penalty would add nothing to it, and take long to be forgiven (so does Envoy).
+    strikes: fullMs < maxMs ? step + 1 : step,
+  };
 }
 
 /** What people read as the reason for an ejection. */

@@ -7,7 +7,6 @@
  */
 import type { EventEmitter } from "node:events";
 import { Dispatcher, Dispatcher1Wrapper } from "undici";
-import type { CallSettings } from "../cluster/call.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
@@ -17,7 +16,7 @@ import type { NodeView } from "../core/view.ts";
 import type { DiscoveryState } from "../discovery/guard.ts";
 import { Exchange, type ExchangeHost } from "./exchange.ts";
 import { createFetch } from "./fetch.ts";
-import { findHeader } from "./headers.ts";
+import { findHeader, withLastingHeaders } from "./headers.ts";
 import { Pools } from "./pools.ts";
 import { ReplayMemory } from "./replay.ts";
 
@@ -62,12 +61,18 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     super();
     this.ownsCluster = !(from instanceof Cluster);
     this.cluster = from instanceof Cluster ? from : new Cluster(from);
-    this.authority = authorityOf(this.cluster.name);
+    try {
+      this.authority = authorityOf(this.cluster.name);
+    } catch (error) {
+      if (this.ownsCluster) this.cluster.destroy();
+      throw error;
+    }
     const pools = new Pools(this.cluster.options, (pool) => this.forwardEvents(pool));
     this.host = {
       cluster: this.cluster,
       pools,
       replayMemory: new ReplayMemory(),
+      endless: new Set(),
       exchangeEnded: () => this.exchangeEnded(),
     };
     this.onNodeGone = (node) => pools.release(node);
@@ -134,7 +139,8 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
       const secure = this.checkOrigin(options.origin);
       if (this.closing !== undefined)
         throw new BalancerError("ERR_CLOSED", this.name, "the balancer is closed");
-      exchange = new Exchange(this.host, options, modern, this.settingsFor(options), secure);
+      const lasting = withLastingHeaders(options);
+      exchange = new Exchange(this.host, lasting, modern, this.isIdempotent(lasting), secure);
     } catch (error) {
       modern.onResponseError?.(null as unknown as Dispatcher.DispatchController, error as Error);
       return false;
@@ -187,7 +193,7 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
         this.whenIdle = resolve;
       });
     }
-    await this.host.pools.close();
+    await this.host.pools.destroy(null);
     await this.release();
   }
 
@@ -197,6 +203,8 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     for (const exchange of this.cluster.deadlines.entries()) {
       if (exchange instanceof Exchange && exchange.belongsTo(this.host)) exchange.cancel(reason);
     }
+    for (const exchange of [...this.host.endless]) exchange.cancel(reason);
+    if (this.ownsCluster) this.cluster.destroy(reason);
     await this.host.pools.destroy(reason);
     await this.closing;
   }
@@ -211,20 +219,10 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     if (this.active === 0) this.whenIdle?.();
   }
 
-  private settingsFor(options: Dispatcher.DispatchOptions): CallSettings {
-    const { retry, timeouts } = this.cluster.options;
-    const method = options.method;
-    const idempotent =
-      options.idempotent ??
-      (retry.methods.has(method) || findHeader(options.headers, "idempotency-key") !== undefined);
-    return {
-      method,
-      path: options.path,
-      hashKey: undefined,
-      idempotent,
-      totalMs: timeouts.totalMs,
-      attemptMs: timeouts.attemptMs,
-    };
+  private isIdempotent(options: Dispatcher.DispatchOptions): boolean {
+    if (options.idempotent !== undefined && options.idempotent !== null) return options.idempotent;
+    if (this.cluster.options.retry.methods.has(options.method)) return true;
+    return findHeader(options.headers, "idempotency-key") !== undefined;
   }
 
   /** Whether the call's URL is https. @throws TypeError for the origin of another service. */

@@ -17,6 +17,8 @@ const outcomes: ReadonlyMap<string, Outcome> = new Map([
   ["UND_ERR_ABORTED", ignored("aborted", "aborted")],
   ["UND_ERR_INVALID_ARG", ignored("call", "invalid argument")],
   ["UND_ERR_NOT_SUPPORTED", ignored("call", "not supported")],
+  // A chunk of the request's body that is neither text nor bytes.
+  ["ERR_INVALID_ARG_TYPE", ignored("call", "invalid argument")],
   ["UND_ERR_REQ_CONTENT_LENGTH_MISMATCH", ignored("call", "content-length does not match the body")],
 ]);
 

@@ -7,8 +7,8 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Dispatcher } from "undici";
-import { Call, type CallSettings } from "../cluster/call.ts";
+import { type Dispatcher, errors } from "undici";
+import { Call } from "../cluster/call.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Attempt } from "../core/attempt.ts";
 import { outcomeOfStatus } from "../core/classify.ts";
@@ -29,6 +29,8 @@ export interface ExchangeHost {
   readonly cluster: Cluster;
   readonly pools: Pools;
   readonly replayMemory: ReplayMemory;
+  /** Exchanges without a deadline, which nothing else would find when the balancer is destroyed. */
+  readonly endless: Set<Exchange>;
   exchangeEnded(exchange: Exchange): void;
 }
 
@@ -45,20 +47,17 @@ export class Exchange extends Call implements Controller {
   readonly #secure: boolean;
   #observer: AttemptObserver | undefined = undefined;
   #body: ReplayBody | undefined = undefined;
+  /** The connection that was handed over to the caller. */
+  #socket: Duplex | undefined = undefined;
   #paused = false;
   #aborted = false;
   #reason: Error | null = null;
   /** What the pool of the first attempt said to `dispatch`: false means wait for "drain". */
   accepted = true;
 
-  constructor(
-    host: ExchangeHost,
-    options: Options,
-    handler: Handler,
-    settings: CallSettings,
-    secure: boolean,
-  ) {
-    super(host.cluster, settings);
+  constructor(host: ExchangeHost, options: Options, handler: Handler, idempotent: boolean, secure: boolean) {
+    const { totalMs, attemptMs } = host.cluster.options.timeouts;
+    super(host.cluster, options.method, options.path, undefined, idempotent, totalMs, attemptMs);
     this.#host = host;
     this.#options = options;
     this.#handler = handler;
@@ -71,10 +70,19 @@ export class Exchange extends Call implements Controller {
 
   /** Announces the call to its handler, and starts it unless the handler aborts it there and then. */
   begin(): void {
-    this.#handler.onRequestStart?.(this, null);
+    const { body } = this.#options;
+    // Before undici has the stream, nobody listens: its error would end the process.
+    if (typeof body === "object" && body !== null && "pipe" in body && typeof body.on === "function") {
+      body.on("error", (error: Error) => this.cancel(error));
+    }
+    try {
+      this.#handler.onRequestStart?.(this, null);
+    } catch (error) {
+      this.abort(error as Error);
+    }
     if (this.#aborted) {
-      this.#handler.onResponseError?.(this, this.#reason as Error);
       this.released();
+      this.fail(this.#reason ?? new errors.RequestAbortedError());
     } else {
       this.start();
     }
@@ -116,7 +124,7 @@ export class Exchange extends Call implements Controller {
     if (this.#aborted) return;
     this.#aborted = true;
     this.#reason = reason;
-    super.abort(reason);
+    super.abort(reason ?? new errors.RequestAbortedError());
   }
 
   // What the call asks of its transport.
@@ -142,33 +150,59 @@ export class Exchange extends Call implements Controller {
     }
     const observer = new AttemptObserver(this);
     this.#observer = observer;
-    const accepted = this.#host.pools.get(attempt.node).dispatch(this.#optionsFor(attempt), observer);
+    try {
+      const accepted = this.#host.pools.get(attempt.node).dispatch(this.#optionsFor(attempt), observer);
+      if (attempt.number === 1) this.accepted = accepted;
+    } catch (error) {
+      // undici's pools tell the observer. This is the program's own `connections.factory`, or a mock.
+      observer.failed(error as Error);
+    }
     observer.dispatched = true;
-    if (attempt.number === 1) this.accepted = accepted;
   }
 
   protected override stop(_attempt: Attempt, error: Error): void {
     this.#observer?.abandon(error);
+    this.#socket?.destroy();
   }
 
   protected override fail(error: Error): void {
-    this.#handler.onResponseError?.(this, error);
+    // The caller has the connection: its end is all that there is to tell.
+    if (this.#socket !== undefined) return;
+    try {
+      this.#handler.onResponseError?.(this, error);
+    } catch (thrown) {
+      // Nobody is left to tell; whatever called us must not be the one that stumbles.
+      queueMicrotask(() => {
+        throw thrown;
+      });
+    }
   }
 
   protected override released(): void {
     this.#body?.dispose();
+    if (this.#host.endless.size > 0) this.#host.endless.delete(this);
     this.#host.exchangeEnded(this);
   }
 
-  /** The caller's options as they are, unless the body is one that must not reach undici twice. */
+  /** The caller's options as they are, unless the node is https or the body must not reach undici twice. */
   #optionsFor(attempt: Attempt): Options {
+    const { node } = attempt;
+    if (node.endpoint.address.scheme !== "https") return this.#withBody(this.#options, attempt);
+    // Without it undici makes a new connection whenever a call's own Host header is another one (undici.md).
+    const secured = { ...this.#options, servername: this.#host.pools.servernameOf(node) };
+    return this.#withBody(secured, attempt);
+  }
+
+  #withBody(options: Options, attempt: Attempt): Options {
     if (this.#body === undefined) {
-      // Without a second attempt after the start, the body can go out as it came.
-      const { body } = this.#options;
-      if (attempt.number > 1 || !this.canRetry || bodyKind(body) !== "once") return this.#options;
-      this.#body = new ReplayBody(body as object, this.#host.replayMemory);
+      const { body } = options;
+      if (attempt.number > 1 || bodyKind(body) !== "once") return options;
+      // A stream that need not be kept goes out as it came: its `errored` tells whose fault an error is.
+      const isStream = "pipe" in (body as object);
+      if (isStream && !(this.canRepeat && Symbol.asyncIterator in (body as object))) return options;
+      this.#body = new ReplayBody(body as object, this.#host.replayMemory, this.canRepeat);
     }
-    return { ...this.#options, body: this.#body.read() as unknown as Options["body"] };
+    return { ...options, body: this.#body.read() as unknown as Options["body"] };
   }
 
   // What the observer of the present attempt uses and reports.
@@ -194,6 +228,7 @@ export class Exchange extends Call implements Controller {
       if (this.tryAgain(retried, undefined, false, waitMs)) return false;
     }
     const isEventStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
+    if (isEventStream) this.#host.endless.add(this);
     this.answered(outcome.kind === "success", isEventStream);
     this.#handler.onResponseStart?.(this, status, headers, message);
     return true;
@@ -205,17 +240,33 @@ export class Exchange extends Call implements Controller {
 
   ended(trailers: IncomingHttpHeaders, outcome: Outcome): void {
     this.complete(outcome);
-    this.#handler.onResponseEnd?.(this, trailers);
+    try {
+      this.#handler.onResponseEnd?.(this, trailers);
+    } catch (error) {
+      // As undici does it.
+      this.fail(error as Error);
+    }
+    // undici's body streams hold on to their controller, and outlive the call by far: they must not hold it all.
+    this.#observer = undefined;
+    this.attempt = undefined;
   }
 
   upgraded(status: number, headers: Headers, socket: Duplex): void {
     this.answered(true, true);
     socket.once("close", () => this.complete(success));
-    this.#handler.onRequestUpgrade?.(this, status, headers, socket);
+    this.#host.endless.add(this);
+    try {
+      this.#handler.onRequestUpgrade?.(this, status, headers, socket);
+    } catch (error) {
+      this.attemptFailed(ignored("call", "the handler threw"), error as Error, false);
+    }
+    // The handler may have given the call up.
+    if (this.isOver) socket.destroy();
+    else this.#socket = socket;
   }
 
   errored(error: Error, unsent: boolean, connected: boolean, byHandler: boolean): void {
-    if (byHandler || this.#body?.error !== undefined) {
+    if (byHandler || this.#isOfBody(error)) {
       this.attemptFailed(
         ignored("call", byHandler ? "the handler threw" : "the request body threw"),
         error,
@@ -226,12 +277,23 @@ export class Exchange extends Call implements Controller {
     }
   }
 
+  /** Whether the caller's own body failed. */
+  #isOfBody(error: Error): boolean {
+    if (this.#body !== undefined) return this.#body.error !== undefined;
+    const body = this.#options.body as { readonly errored?: unknown } | string | null | undefined;
+    return typeof body === "object" && body !== null && body.errored === error;
+  }
+
   bodySent(chunk: Buffer): void {
     this.#handler.onBodySent?.(chunk);
   }
 
   requestSent(): void {
     this.#handler.onRequestSent?.();
+  }
+
+  responseStarted(): void {
+    this.#handler.onResponseStarted?.();
   }
 }
 
@@ -260,6 +322,13 @@ class AttemptObserver implements Handler {
   abandon(error: Error): void {
     this.#state = "abandoned";
     this.controller?.abort(error);
+  }
+
+  /** `dispatch` threw instead of telling. */
+  failed(error: Error): void {
+    if (this.#state !== "open") return;
+    this.#state = "abandoned";
+    this.#exchange.errored(error, this.controller === undefined, this.controller !== undefined, true);
   }
 
   onRequestStart(controller: Controller): void {
@@ -320,11 +389,21 @@ class AttemptObserver implements Handler {
   }
 
   onBodySent(chunk: Buffer): void {
-    if (this.#state === "open") this.#exchange.bodySent(chunk);
+    if (this.#state !== "open") return;
+    this.#byHandler = true;
+    this.#exchange.bodySent(chunk);
+    this.#byHandler = false;
   }
 
   onRequestSent(): void {
-    if (this.#state === "open") this.#exchange.requestSent();
+    if (this.#state !== "open") return;
+    this.#byHandler = true;
+    this.#exchange.requestSent();
+    this.#byHandler = false;
+  }
+
+  onResponseStarted(): void {
+    if (this.#state === "open") this.#exchange.responseStarted();
   }
 
   /** Reads on for a little, so that the connection can be used again. */

@@ -1,13 +1,15 @@
-/** Looks up one request header in any of the forms that undici takes. */
+/** Request headers in any of the forms that undici takes: looking one up, and reading them more than once. */
 import type { Dispatcher } from "undici";
 
 /** The value of a header by its lower-case name; of several, the first. */
 export function findHeader(headers: Dispatcher.DispatchOptions["headers"], name: string): string | undefined {
-  if (headers === null || headers === undefined) return undefined;
+  // What is no header at all is left for undici to say.
+  if (typeof headers !== "object" || headers === null) return undefined;
   if (Array.isArray(headers)) return findInFlatArray(headers, name);
   if (Symbol.iterator in headers) {
-    for (const [key, value] of headers as Iterable<[string, unknown]>)
-      if (isName(key, name)) return firstOf(value);
+    for (const entry of headers as Iterable<unknown>) {
+      if (Array.isArray(entry) && isName(entry[0], name)) return firstOf(entry[1]);
+    }
     return undefined;
   }
   for (const key of Object.keys(headers)) {
@@ -18,16 +20,29 @@ export function findHeader(headers: Dispatcher.DispatchOptions["headers"], name:
 
 function findInFlatArray(headers: readonly unknown[], name: string): string | undefined {
   for (let index = 0; index + 1 < headers.length; index += 2) {
-    if (isName(String(headers[index]), name)) return firstOf(headers[index + 1]);
+    if (isName(headers[index], name)) return firstOf(headers[index + 1]);
   }
   return undefined;
 }
 
-function isName(key: string, name: string): boolean {
-  return key.length === name.length && key.toLowerCase() === name;
+function isName(key: unknown, name: string): boolean {
+  return typeof key === "string" && key.length === name.length && key.toLowerCase() === name;
 }
 
 function firstOf(value: unknown): string | undefined {
   const first: unknown = Array.isArray(value) ? value[0] : value;
   return first === undefined ? undefined : String(first);
+}
+
+/** Headers that come as a generator can be read only once, but are, for each attempt and for looking one up. */
+export function withLastingHeaders(options: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
+  const { headers } = options;
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers)) return options;
+  const iterate = (headers as Partial<Iterable<unknown>>)[Symbol.iterator];
+  if (typeof iterate !== "function") return options;
+  const iterator: unknown = iterate.call(headers);
+  if (iterator !== headers) return options;
+  // Not an array, in which undici expects names and values to take turns.
+  const lasting = new Set(headers as Iterable<[string, string]>);
+  return { ...options, headers: lasting };
 }

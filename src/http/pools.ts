@@ -1,6 +1,6 @@
 /** From a node to the undici pool that holds its connections: made on first use, closed when the node has left. */
-import { isIP } from "node:net";
-import { type Dispatcher, Pool } from "undici";
+import { isIP, type Socket } from "node:net";
+import { type Dispatcher, errors, Pool } from "undici";
 import type { ResolvedOptions } from "../cluster/options.ts";
 import type { Node } from "../core/node.ts";
 import { createConnector } from "./connector.ts";
@@ -8,7 +8,10 @@ import { createConnector } from "./connector.ts";
 export class Pools {
   readonly #options: ResolvedOptions;
   readonly #pools: Map<Node, Dispatcher> = new Map();
+  readonly #servernames: WeakMap<Node, string> = new WeakMap();
   readonly #onCreate: (pool: Dispatcher) => void;
+  /** Connections that are being made; undici lets them be made to the end, whatever becomes of their pool. */
+  readonly #connecting: Set<Socket> = new Set();
 
   /** @param onCreate told of each pool that is made, before its first use. */
   constructor(options: ResolvedOptions, onCreate: (pool: Dispatcher) => void) {
@@ -20,6 +23,16 @@ export class Pools {
     return this.#pools.get(node) ?? this.#create(node);
   }
 
+  /** The name that the certificate of an https node must carry. */
+  servernameOf(node: Node): string {
+    let servername = this.#servernames.get(node);
+    if (servername === undefined) {
+      servername = this.#options.tls.servername ?? virtualOrigin(node, this.#options).hostname;
+      this.#servernames.set(node, servername);
+    }
+    return servername;
+  }
+
   /** Closes the connections of a node that has left; what still runs on them is cut. */
   release(node: Node): void {
     const pool = this.#pools.get(node);
@@ -28,16 +41,17 @@ export class Pools {
     pool.destroy().catch(reportLater);
   }
 
-  async close(): Promise<void> {
-    const pools = [...this.#pools.values()];
-    this.#pools.clear();
-    await Promise.all(pools.map((pool) => pool.close()));
-  }
-
+  /**
+   * Closes all connections, with `error` for what still runs on them. A graceful end is to wait for the calls
+   * first: what is left then was abandoned, and undici would make a connection for each such request only to
+   * find that nobody wants it.
+   */
   async destroy(error: Error | null): Promise<void> {
     const pools = [...this.#pools.values()];
     this.#pools.clear();
-    await Promise.all(pools.map((pool) => pool.destroy(error)));
+    const destroyed = pools.map((pool) => pool.destroy(error));
+    for (const socket of this.#connecting) socket.destroy(new errors.ClientDestroyedError());
+    await Promise.all(destroyed);
   }
 
   #create(node: Node): Dispatcher {
@@ -57,8 +71,9 @@ export class Pools {
       connect: createConnector(address, {
         connectMs: timeouts.connectMs,
         tls,
-        servername: tls.servername ?? origin.hostname,
+        servername: this.servernameOf(node),
         clock,
+        connecting: this.#connecting,
       }),
     };
     const { factory } = connections;

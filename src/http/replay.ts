@@ -45,7 +45,9 @@ export function bodyKind(body: unknown): BodyKind {
 
 /** As undici tells them: by their tag, since FormData of another realm is no instance of ours. */
 function isFormData(body: object): boolean {
-  return (body as { readonly [Symbol.toStringTag]?: string })[Symbol.toStringTag] === "FormData";
+  const { getAll, [Symbol.toStringTag]: tag } = body as Partial<FormData>;
+  // Older packages carry the same tag on what is a stream.
+  return tag === "FormData" && typeof getAll === "function";
 }
 
 type Source = AsyncIterator<unknown> | Iterator<unknown>;
@@ -57,7 +59,7 @@ export class ReplayBody {
   /** What was read; only from the present reader's place on once `#keeping` is false. */
   readonly #chunks: unknown[] = [];
   #keptBytes = 0;
-  #keeping = true;
+  #keeping: boolean;
   #started = false;
   #done = false;
   #pulling: Promise<void> | undefined = undefined;
@@ -65,9 +67,11 @@ export class ReplayBody {
   /** What the source itself threw: the caller's fault, not the node's. */
   error: unknown = undefined;
 
-  constructor(body: object, memory: ReplayMemory) {
+  /** @param keep whether the body may be needed a second time after a part of it was read. */
+  constructor(body: object, memory: ReplayMemory, keep: boolean) {
     this.#body = body;
     this.#memory = memory;
+    this.#keeping = keep;
     this.#source =
       Symbol.asyncIterator in body
         ? (body as AsyncIterable<unknown>)[Symbol.asyncIterator]()

@@ -38,6 +38,7 @@ describe("cost", () => {
         expect(factors.cost).toBe(cost(node));
         expect(factors.load * factors.latencyMs * factors.failures).toBe(factors.cost);
       }),
+      { seed: 1 },
     );
   });
 });

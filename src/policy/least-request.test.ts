@@ -54,6 +54,7 @@ describe("a pick", () => {
           expect(isLess && staysLess).toBe(false);
         }
       }),
+      { seed: 1 },
     );
   });
 

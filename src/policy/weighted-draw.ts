@@ -75,7 +75,7 @@ export class WeightedDraw {
       }
       if (this.#drawnIn[index] === this.#round) continue;
       const node = this.#nodes[index] as Node;
-      const fullWeight = this.#fullWeights[index] as number;
+      const fullWeight = this.#fullWeights[this.#isEven ? 0 : index] as number;
       if (node.weight < fullWeight && this.#random() * fullWeight >= node.weight) continue;
       if (tried.length !== 0 && tried.includes(node)) continue;
       this.#drawnIn[index] = this.#round;

@@ -58,6 +58,7 @@ describe("the sequence", () => {
           }
         }
       }),
+      { seed: 1 },
     );
   });
 

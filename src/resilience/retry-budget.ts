@@ -12,6 +12,12 @@ import { SlidingSum } from "../core/window.ts";
 
 /** Finagle's "ttl": how long a call's contribution counts. */
 const windowMs = 10_000;
+/**
+ * A slot of the windows is a hundredth. A retry counts one slot longer than a call may: what leaves a window
+ * leaves it up to a slot early, and the reserve must not be had twice within the 10 s.
+ */
+const slots = 100;
+const slotMs = windowMs / slots;
 
 export interface RetryBudgetOptions {
   /** Retries allowed for each call, from 0. */
@@ -23,8 +29,8 @@ export interface RetryBudgetOptions {
 export class RetryBudget {
   readonly #ratio: number;
   readonly #reserve: number;
-  readonly #calls: SlidingSum = new SlidingSum(windowMs);
-  readonly #retries: SlidingSum = new SlidingSum(windowMs);
+  readonly #calls: SlidingSum = new SlidingSum(windowMs, slots);
+  readonly #retries: SlidingSum = new SlidingSum(windowMs + slotMs, slots + 1);
 
   constructor({ ratio, minPerSecond }: RetryBudgetOptions) {
     this.#ratio = ratio;

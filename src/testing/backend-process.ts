@@ -76,7 +76,8 @@ server.on("connection", () => {
 });
 
 function reply(message: BackendReply): void {
-  process.send?.(message);
+  // When the one who started it has gone, "disconnect" is what ends it, and not an error here.
+  process.send?.(message, undefined, undefined, () => {});
 }
 
 process.on("message", (message: BackendMessage) => {
@@ -89,6 +90,8 @@ process.on("message", (message: BackendMessage) => {
 });
 // Nobody is left to stop it.
 process.on("disconnect", () => process.exit(0));
+// It may have gone before this file was loaded.
+if (!process.connected) process.exit(0);
 
 server.keepAliveTimeout = 60_000;
 server.listen(Number(process.argv[2] ?? 0), "127.0.0.1", () => {

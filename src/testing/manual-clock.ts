@@ -50,7 +50,8 @@ export class ManualClock implements Clock {
       this.#now = Math.max(this.#now, next.at);
       next.callback();
     }
-    this.#now = end;
+    // A callback may have moved time past the end.
+    this.#now = Math.max(this.#now, end);
   }
 
   /** Like `advance`, but lets promises settle after each timer, for code that awaits between timers. */
@@ -63,7 +64,8 @@ export class ManualClock implements Clock {
       next.callback();
       await settlePromises();
     }
-    this.#now = end;
+    // A callback may have moved time past the end.
+    this.#now = Math.max(this.#now, end);
   }
 
   /** Moves time on without firing anything, as a blocked event loop does; the next `advance` fires them late. */

@@ -22,7 +22,8 @@ export function count(attempts: Map<string, number>, address: string): void {
 
 /** @throws Error for a status from 500 on. */
 export function expectGood(statusCode: number): void {
-  if (statusCode >= 500) throw Object.assign(new Error(`status ${statusCode}`), { code: `status ${statusCode}` });
+  if (statusCode >= 500)
+    throw Object.assign(new Error(`status ${statusCode}`), { code: `status ${statusCode}` });
 }
 
 /** Waits for `done`, but not for ever. */

@@ -24,6 +24,7 @@ export class Lane {
   readonly #startedAt: number = performance.now();
   #tally: Tally;
   #pending = 0;
+  #finished = false;
   #onIdle: () => void = () => {};
 
   constructor(client: Client, service: Service) {
@@ -62,6 +63,12 @@ export class Lane {
   /** Waits for the calls under way. What is not over well after its time counts as failed. */
   async finish(): Promise<void> {
     this.#tally.end();
+    await this.#idle();
+    // Whatever still ends, cut off by the closing of its client, has been counted.
+    this.#finished = true;
+  }
+
+  async #idle(): Promise<void> {
     if (this.#pending === 0) return;
     const { promise: idle, resolve } = Promise.withResolvers<void>();
     this.#onIdle = resolve;
@@ -71,6 +78,7 @@ export class Lane {
   }
 
   #ended(tally: Tally, dueAt: number, error: unknown): void {
+    if (this.#finished) return;
     const now = performance.now();
     const slot = this.#slotAt(now);
     slot.worstMs = Math.max(slot.worstMs, now - dueAt);

@@ -34,7 +34,7 @@ export class Load {
       this.#sent++;
       dueAt = this.#nextDueAt();
     }
-    this.#timer = setTimeout(() => this.#tick(), dueAt - performance.now());
+    this.#timer = setTimeout(() => this.#tick(), Math.max(0, dueAt - performance.now()));
   }
 
   #nextDueAt(): number {

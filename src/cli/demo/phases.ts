@@ -22,6 +22,8 @@ export interface Phase {
 const nothing = async (): Promise<void> => {};
 
 export const nodesAtStart = 5;
+/** They are nodes 6 and 7. */
+export const newcomers = 2;
 const [slowNode, killedNode, failingNode, frozenNode] = [2, 3, 4, 5] as const;
 
 export const phases: readonly Phase[] = [
@@ -70,10 +72,8 @@ export const phases: readonly Phase[] = [
     title: "back, two joined",
     story: `Node ${killedNode} is started again at its old address, and nodes 6 and 7 join.`,
     bad: [],
-    // One after another: starting processes is work for this machine's cores, which serve the calls as well.
     begin: async (service) => {
       await service.restart(killedNode);
-      await service.join();
       await service.join();
     },
     end: nothing,

@@ -5,7 +5,7 @@ import { EvenkeelClient } from "./evenkeel-client.ts";
 import { Lane } from "./lane.ts";
 import { Load } from "./load.ts";
 import type { DemoOptions } from "./options.ts";
-import { nodesAtStart, type Phase, phases } from "./phases.ts";
+import { newcomers, nodesAtStart, type Phase, phases } from "./phases.ts";
 import { Service } from "./service.ts";
 
 export class Run {
@@ -23,8 +23,8 @@ export class Run {
 
   static async start(options: DemoOptions): Promise<Run> {
     const [service, peerService] = await Promise.all([
-      Service.start(nodesAtStart),
-      options.withPeer ? Service.start(nodesAtStart) : undefined,
+      Service.start(nodesAtStart, newcomers),
+      options.withPeer ? Service.start(nodesAtStart, newcomers) : undefined,
     ]);
     const evenkeel = new Lane(await EvenkeelClient.open(service.addresses), service);
     const peer =

@@ -1,8 +1,9 @@
 /** The processes of one system's service, by number, and what can be done to them. */
-import { type Backend, startBackend, startBackends } from "../../testing/backend.ts";
+import { type Backend, startBackends } from "../../testing/backend.ts";
 import { isGone, killAtExit } from "./exit-guard.ts";
 import { guardFrozen } from "./frozen-guard.ts";
 import { slowFactor, workers, workMs } from "./options.ts";
+import { warmUp } from "./warm-up.ts";
 
 export interface ServiceNode {
   /** 1 for the first; the same number has the same fate in both systems. */
@@ -21,13 +22,22 @@ export class Service {
   /** Every process that was ever started, those that are gone included. */
   readonly pids: number[] = [];
   #nodes: readonly ServiceNode[] = [];
+  /** They run, and nobody knows of them yet. */
+  #newcomers: readonly ServiceNode[] = [];
   #announce: Announce = async () => {};
   #release: () => void = () => {};
 
-  static async start(count: number): Promise<Service> {
+  /**
+   * Newcomers are started with the others and announced later: the start of a process takes a core for a while, and
+   * the cores are those that serve the calls.
+   */
+  static async start(count: number, newcomers: number): Promise<Service> {
     const service = new Service();
-    const backends = await startBackends(count, behaviour);
-    service.#nodes = backends.map((backend, index) => service.#adopt(backend, index + 1));
+    const backends = await startBackends(count + newcomers, behaviour);
+    const nodes = backends.map((backend, index) => service.#adopt(backend, index + 1));
+    service.#nodes = nodes.slice(0, count);
+    service.#newcomers = nodes.slice(count);
+    await warmUp(backends.map(({ address }) => address));
     return service;
   }
 
@@ -86,16 +96,17 @@ export class Service {
     this.#nodes = this.#nodes.map((node) => (node.number === number ? this.#adopt(backend, number) : node));
   }
 
-  /** One more node, announced when it is ready. */
+  /** The newcomers are announced. */
   async join(): Promise<void> {
-    const backend = await startBackend(behaviour);
-    this.#nodes = [...this.#nodes, this.#adopt(backend, this.#nodes.length + 1)];
+    this.#nodes = [...this.#nodes, ...this.#newcomers];
+    this.#newcomers = [];
     await this.#announce(this.addresses);
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#nodes.map(({ backend }) => backend.kill()));
-    for (const { backend } of this.#nodes) isGone(backend.pid);
+    const nodes = [...this.#nodes, ...this.#newcomers];
+    await Promise.all(nodes.map(({ backend }) => backend.kill()));
+    for (const { backend } of nodes) isGone(backend.pid);
   }
 
   #get(number: number): Backend {

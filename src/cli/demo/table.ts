@@ -18,7 +18,7 @@ export function columns(rows: readonly (readonly string[])[], align: string): re
 }
 
 /** Cuts a line to the terminal's width. A line that is cut loses its colours: that is rare, and safe. */
-export function fit(line: string, width: number): string {
+export function clip(line: string, width: number): string {
   return widthOf(line) <= width ? line : stripVTControlCharacters(line).slice(0, width);
 }
 

@@ -56,12 +56,18 @@ export class Tally {
 
   get latency(): Latency {
     const sorted = Float64Array.from(this.#latencies).sort();
-    return { p50Ms: nearestRank(sorted, 0.5), p99Ms: nearestRank(sorted, 0.99), maxMs: nearestRank(sorted, 1) };
+    return {
+      p50Ms: nearestRank(sorted, 0.5),
+      p99Ms: nearestRank(sorted, 0.99),
+      maxMs: nearestRank(sorted, 1),
+    };
   }
 
   /** Requests sent to this address within the phase. */
   attemptsTo(address: string): number {
-    return ((this.#attemptsAfter ?? this.#attempts).get(address) ?? 0) - (this.#attemptsBefore.get(address) ?? 0);
+    return (
+      ((this.#attemptsAfter ?? this.#attempts).get(address) ?? 0) - (this.#attemptsBefore.get(address) ?? 0)
+    );
   }
 
   /** The part of all requests that went to these addresses, from 0 to 1. */
