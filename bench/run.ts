@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { benchCalls } from "./calls.ts";
+import { benchFaults } from "./faults.ts";
 import { benchPicks } from "./picks.ts";
 import { benchSnapshot } from "./snapshot.ts";
 
@@ -14,7 +15,7 @@ const head = [
 ].join("\n");
 console.log(head);
 const sections = [head];
-for (const bench of [benchCalls, benchPicks, benchSnapshot]) {
+for (const bench of [benchCalls, benchPicks, benchSnapshot, benchFaults]) {
   const section = await bench();
   console.log(`\n${section}`);
   sections.push(section);

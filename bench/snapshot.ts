@@ -64,7 +64,8 @@ async function heapPerNode(): Promise<number> {
   const cluster = new Cluster({ name: "orders", discovery: endpoints });
   collect();
   const after = getHeapStatistics();
-  const bytes = after.used_heap_size - before.used_heap_size + (after.external_memory - before.external_memory);
+  const bytes =
+    after.used_heap_size - before.used_heap_size + (after.external_memory - before.external_memory);
   if (cluster.nodes.length !== size) throw new Error("nodes are missing");
   await cluster.close();
   return bytes / size;

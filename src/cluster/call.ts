@@ -85,6 +85,8 @@ export abstract class Call implements CallInfo, Deadline {
 
   /** Whether the body can be sent once more. Asked only after an attempt failed. */
   protected abstract canRepeatBody(): boolean;
+  /** The attempt failed and another one will follow, now or later. */
+  protected repeating(): void {}
   /** Sends the call to `attempt.node`. May report its end before it returns. */
   protected abstract send(attempt: Attempt): void;
   /** Whether nothing of the attempt has reached its node. */
@@ -106,7 +108,12 @@ export abstract class Call implements CallInfo, Deadline {
 
   /** Whether a failure of the next attempt could be made good by another: such calls go on trial first. */
   get canRetry(): boolean {
-    return this.#idempotent && this.#attempts + 1 < this.cluster.options.retry.attempts;
+    const { cluster } = this;
+    return (
+      this.#idempotent &&
+      this.#attempts + 1 < cluster.options.retry.attempts &&
+      cluster.hasRetryLeft(cluster.clock.now())
+    );
   }
 
   /** Whether the attempt under way could be made good by another, once sent. */
@@ -230,6 +237,7 @@ export abstract class Call implements CallInfo, Deadline {
     // Whoever listens to the events may have ended the call.
     if (this.isOver) return true;
     cluster.deadlines.remove(this);
+    this.repeating();
     if (delayMs === 0) {
       this.#next(now);
     } else {

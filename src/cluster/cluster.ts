@@ -250,6 +250,11 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** @internal */
+  hasRetryLeft(now: number): boolean {
+    return this.#budget === undefined || this.#budget.available(now) >= 1;
+  }
+
+  /** @internal */
   withdrawRetry(now: number): boolean {
     return this.#budget === undefined || this.#budget.withdraw(now);
   }
@@ -257,7 +262,9 @@ export class Cluster implements AsyncDisposable {
   /** @internal */
   begin(node: Node, number: number, now: number): Attempt {
     this.lag.start(now);
-    return new Attempt(node, number, now, this.lag.blockedMs(now));
+    const attempt = new Attempt(node, number, now, this.lag.blockedMs(now));
+    this.nodeSet.begun(attempt);
+    return attempt;
   }
 
   /** @internal */

@@ -72,7 +72,9 @@ class Harness {
   /** Begins an attempt on a node whether it was picked or not. */
   begin(node: Node | undefined): Attempt {
     if (node === undefined) throw new Error("there is no node to begin on");
-    return new Attempt(node, 1, this.now, 0);
+    const attempt = new Attempt(node, 1, this.now, 0);
+    this.set.begun(attempt);
+    return attempt;
   }
 
   end(attempt: Attempt, outcome: Outcome): void {
@@ -363,6 +365,25 @@ describe("a trial", () => {
     expect(harness.state(a)).toBe("probing");
     harness.end(trial, success);
     expect(harness.state(a)).toBe("ready");
+  });
+});
+
+describe("a trial among calls that go out since all are out", () => {
+  it("stays the only one when one of those is given up", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    harness.run(a, refused);
+    harness.run(b, refused);
+    harness.clock.advance(1_100);
+    const trial = harness.begin(harness.pick());
+    expect(trial.node.key).toBe(a);
+    const other = harness.begin(harness.node(a));
+    harness.run(b, success);
+    expect(harness.set.failingOpen).toBe(false);
+    harness.end(other, aborted);
+    expect(harness.picked()).toEqual(new Set([b]));
+    harness.end(trial, aborted);
+    expect(harness.pick()?.key).toBe(a);
   });
 });
 

@@ -54,6 +54,7 @@ export class NodeSet {
   #eligible: readonly Node[] = [];
   #inService = 0;
   #allOut = false;
+  #pickedForTrial: Node | undefined = undefined;
   #out: readonly Node[] = [];
   readonly #warming: Set<Node> = new Set();
   #hadNodes = false;
@@ -108,6 +109,13 @@ export class NodeSet {
     return this.picker === undefined ? undefined : this.picker.pick(call);
   }
 
+  /** The attempt that follows a pick. */
+  begun(attempt: Attempt): void {
+    if (attempt.node !== this.#pickedForTrial) return;
+    this.#pickedForTrial = undefined;
+    attempt.isTrial = true;
+  }
+
   /** Good headers came: that alone settles that a node is back, however long the body takes. */
   answered(attempt: Attempt, now: number): void {
     const { node } = attempt;
@@ -119,13 +127,14 @@ export class NodeSet {
   settled(attempt: Attempt, outcome: Outcome, now: number): void {
     const { node } = attempt;
     const { health } = node;
+    if (isRefusal(outcome)) node.forgetLatency();
     if (health.kind === "in") {
       if (outcome.kind === "failure" && node.drainCause === undefined) this.#judge(node, outcome, now);
       else if (outcome.kind === "success" && node.spared) this.#unspare(node, now);
     } else if (outcome.kind === "success") {
       this.#passTrial(attempt, now);
     } else if (health.kind === "probing" && attempt.startedAt >= health.since) {
-      this.#failTrial(node, health, outcome, now);
+      this.#failTrial(attempt, health, outcome, now);
     }
     if (node.removedAt !== undefined && node.inflight === 0) this.#forget(node);
   }
@@ -197,9 +206,11 @@ export class NodeSet {
       const { health } = node;
       if (health.kind !== "probing" || node.drainCause !== undefined) continue;
       if (call.tried.includes(node)) continue;
-      if (!call.canRetry && now - health.since < anyCallAfterMs) continue;
+      // When all are out, a call risks no more on this node than on any other.
+      if (!this.failingOpen && now - health.since < anyCallAfterMs && !call.canRetry) continue;
       node.health = { ...health, onTrial: true };
       this.trials = this.trials.filter((other) => other !== node);
+      this.#pickedForTrial = node;
       return node;
     }
     return undefined;
@@ -216,11 +227,17 @@ export class NodeSet {
     this.#show(node, now, "answered a trial call");
   }
 
-  #failTrial(node: Node, health: Health & { kind: "probing" }, outcome: Outcome, now: number): void {
+  #failTrial(
+    { node, isTrial }: Attempt,
+    health: Health & { kind: "probing" },
+    outcome: Outcome,
+    now: number,
+  ): void {
     if (outcome.kind === "failure") {
-      const state = outcome.reason === "refused" || outcome.reason === "unreachable" ? "down" : "ejected";
+      const state = isRefusal(outcome) ? "down" : "ejected";
       this.#takeOut(node, state, `failed its trial: ${outcome.detail || outcome.reason}`, now);
-    } else if (health.onTrial) {
+    } else if (isTrial) {
+      // While all are out others call it too, and their ends that say nothing must not make room for a second trial.
       node.health = { ...health, onTrial: false };
       this.trials = [...this.trials, node];
     }
@@ -355,8 +372,13 @@ export class NodeSet {
   }
 }
 
+/** Nobody is there. */
+function isRefusal({ reason }: Outcome): boolean {
+  return reason === "refused" || reason === "unreachable";
+}
+
 /** A failure that fits an instance that is no longer there. */
 function seemsGone(outcome: Outcome): boolean {
   const { reason } = outcome;
-  return reason === "refused" || reason === "unreachable" || reason === "connect" || reason === "timeout";
+  return isRefusal(outcome) || reason === "connect" || reason === "timeout";
 }

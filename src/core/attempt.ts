@@ -17,6 +17,8 @@ export class Attempt {
   /** Time to the final headers; undefined until they came. */
   latencyMs: number | undefined;
   ended = false;
+  /** It decides whether its node, half open, comes back. */
+  isTrial = false;
 
   constructor(node: Node, number: number, now: number, blockedMs: number) {
     this.node = node;

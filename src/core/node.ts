@@ -177,6 +177,14 @@ export class Node {
   }
 
   /**
+   * The node is not there. How fast it was says nothing of what comes back in its place, and when all are gone it
+   * would keep calls from those that were slower, the first to return perhaps among them.
+   */
+  forgetLatency(): void {
+    this.latencyMs = this.#fleet.latencyMs;
+  }
+
+  /**
    * Puts the node back into service. What took it out was paid for and does not count again: its averages are of the
    * time before, and would keep it without calls for many times `latencyFadeMs`. It starts as an unknown node does.
    */

@@ -230,8 +230,7 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     if (origin === undefined || origin === null) return false;
     if (origin === this.knownOrigin) return this.knownSecure;
     const url = typeof origin === "string" ? URL.parse(origin) : origin;
-    const isOurs = url !== null && url.host === this.authority && /^https?:$/.test(url.protocol);
-    if (!isOurs) {
+    if (url === null || !/^https?:$/.test(url.protocol) || !isHostOf(url, this.authority)) {
       throw new TypeError(
         `${this.name}: origin ${String(origin).slice(0, 200)} is not this service's; expected http://${this.authority}`,
       );
@@ -255,7 +254,7 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
 }
 
 /** Undici's two forms: with a callback, or with a promise. */
-function answer(done: Promise<void>, callback: (() => void) | undefined): Promise<void> | undefined {
+export function answer(done: Promise<void>, callback: (() => void) | undefined): Promise<void> | undefined {
   if (callback === undefined) return done;
   if (typeof callback !== "function") throw new TypeError("callback must be a function");
   done.then(
@@ -268,10 +267,18 @@ function answer(done: Promise<void>, callback: (() => void) | undefined): Promis
 /** The service's name as the host of a URL. @throws TypeError if it cannot be one. */
 function authorityOf(name: string): string {
   const url = URL.parse(`http://${name}`);
-  if (url === null || url.pathname !== "/" || url.host !== name.toLowerCase() || url.username !== "") {
+  const authority = name.toLowerCase();
+  if (url === null || url.pathname !== "/" || url.username !== "" || !isHostOf(url, authority)) {
     throw new TypeError(
       `name must be usable as the host of a URL (orders, orders.internal, orders:8080), got "${name}"`,
     );
   }
-  return url.host;
+  return authority;
+}
+
+/** Whether a URL's host and port are those of `authority`: URLs leave their scheme's own port out. */
+function isHostOf(url: URL, authority: string): boolean {
+  if (url.host === authority) return true;
+  const port = url.port || (url.protocol === "https:" ? "443" : "80");
+  return `${url.hostname}:${port}` === authority;
 }

@@ -1,3 +1,4 @@
+/** What errors of undici and of Node mean for a node, and what Retry-After asks for. */
 import { errors } from "undici";
 import { describe, expect, it } from "vitest";
 import { outcomeOfTransportError, retryAfterMs } from "./classify.ts";

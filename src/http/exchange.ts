@@ -11,18 +11,14 @@ import { type Dispatcher, errors } from "undici";
 import { Call } from "../cluster/call.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Attempt } from "../core/attempt.ts";
-import { outcomeOfStatus } from "../core/classify.ts";
 import type { Clock } from "../core/clock.ts";
 import { BalancerError } from "../core/errors.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
+import { type AttemptListener, AttemptObserver } from "./attempt-observer.ts";
 import { outcomeOfTransportError, retryAfterMs } from "./classify.ts";
 import { findHeader } from "./headers.ts";
 import type { Pools } from "./pools.ts";
 import { bodyKind, ReplayBody, type ReplayMemory } from "./replay.ts";
-
-/** How much of an answer that nobody wants is read to keep its connection, and for how long. */
-const discardBytes = 64 * 1_024;
-const discardMs = 1_000;
 
 /** What a balancer lends to each of its exchanges. */
 export interface ExchangeHost {
@@ -37,9 +33,9 @@ export interface ExchangeHost {
 type Options = Dispatcher.DispatchOptions;
 type Handler = Dispatcher.DispatchHandler;
 type Controller = Dispatcher.DispatchController;
-type Headers = Parameters<NonNullable<Handler["onResponseStart"]>>[2];
+type Headers = IncomingHttpHeaders;
 
-export class Exchange extends Call implements Controller {
+export class Exchange extends Call implements Controller, AttemptListener {
   readonly #host: ExchangeHost;
   readonly #options: Options;
   readonly #handler: Handler;
@@ -135,6 +131,10 @@ export class Exchange extends Call implements Controller {
 
   protected override canRepeatBody(): boolean {
     return this.#body === undefined ? bodyKind(this.#options.body) !== "once" : this.#body.canRepeat;
+  }
+
+  protected override repeating(): void {
+    this.#body?.rewind();
   }
 
   protected override isUnsent(): boolean {
@@ -294,127 +294,5 @@ export class Exchange extends Call implements Controller {
 
   responseStarted(): void {
     this.#handler.onResponseStarted?.();
-  }
-}
-
-/** Thrown into undici to drop a request that waited in its queue: it costs no connection, an abort would. */
-const dropped = new Error("the attempt was abandoned before it was sent");
-
-/** What undici tells of one attempt. Deaf once the attempt is abandoned. */
-class AttemptObserver implements Handler {
-  readonly #exchange: Exchange;
-  /** Undefined until the request is written to a connection. */
-  controller: Controller | undefined = undefined;
-  /** `dispatch` has returned: a request that starts later had to wait for its connection. */
-  dispatched = false;
-  #state: "open" | "discarding" | "abandoned" = "open";
-  #outcome: Outcome = success;
-  /** True while the caller's code runs: what it throws comes back as the request's error, and stays true then. */
-  #byHandler = false;
-  #discarded = 0;
-  #discardTimer: { cancel(): void } | undefined = undefined;
-
-  constructor(exchange: Exchange) {
-    this.#exchange = exchange;
-  }
-
-  /** Nothing more is reported; the request is aborted, now or when its turn comes. */
-  abandon(error: Error): void {
-    this.#state = "abandoned";
-    this.controller?.abort(error);
-  }
-
-  /** `dispatch` threw instead of telling. */
-  failed(error: Error): void {
-    if (this.#state !== "open") return;
-    this.#state = "abandoned";
-    this.#exchange.errored(error, this.controller === undefined, this.controller !== undefined, true);
-  }
-
-  onRequestStart(controller: Controller): void {
-    if (this.#state === "abandoned") throw dropped;
-    // HTTP/2 sends a refused stream once more by itself, with another controller (undici.md).
-    this.controller = controller;
-    this.#exchange.started(controller, this.dispatched);
-  }
-
-  onResponseStart(controller: Controller, status: number, headers: Headers, message?: string): void {
-    if (this.#state !== "open") return;
-    if (status < 200) {
-      this.#byHandler = true;
-      this.#exchange.informed(status, headers, message);
-      this.#byHandler = false;
-      return;
-    }
-    this.#outcome = outcomeOfStatus(status);
-    this.#byHandler = true;
-    const delivered = this.#exchange.responded(status, headers, message, this.#outcome);
-    this.#byHandler = false;
-    if (!delivered) this.#discard(controller);
-  }
-
-  onResponseData(controller: Controller, chunk: Buffer): void {
-    if (this.#state === "open") {
-      this.#byHandler = true;
-      this.#exchange.received(chunk);
-      this.#byHandler = false;
-    } else if (this.#state === "discarding") {
-      this.#discarded += chunk.length;
-      if (this.#discarded > discardBytes) this.#endDiscard(controller);
-    }
-  }
-
-  onResponseEnd(_controller: Controller, trailers: IncomingHttpHeaders): void {
-    this.#discardTimer?.cancel();
-    if (this.#state !== "open") return;
-    this.#state = "abandoned";
-    this.#exchange.ended(trailers, this.#outcome);
-  }
-
-  onResponseError(_controller: Controller | null, error: Error): void {
-    this.#discardTimer?.cancel();
-    if (this.#state !== "open") return;
-    this.#state = "abandoned";
-    const connected = this.controller !== undefined;
-    this.#exchange.errored(error, !connected, connected, this.#byHandler);
-  }
-
-  onRequestUpgrade(_controller: Controller, status: number, headers: Headers, socket: Duplex): void {
-    if (this.#state !== "open") {
-      socket.destroy();
-      return;
-    }
-    this.#state = "abandoned";
-    this.#exchange.upgraded(status, headers, socket);
-  }
-
-  onBodySent(chunk: Buffer): void {
-    if (this.#state !== "open") return;
-    this.#byHandler = true;
-    this.#exchange.bodySent(chunk);
-    this.#byHandler = false;
-  }
-
-  onRequestSent(): void {
-    if (this.#state !== "open") return;
-    this.#byHandler = true;
-    this.#exchange.requestSent();
-    this.#byHandler = false;
-  }
-
-  onResponseStarted(): void {
-    if (this.#state === "open") this.#exchange.responseStarted();
-  }
-
-  /** Reads on for a little, so that the connection can be used again. */
-  #discard(controller: Controller): void {
-    this.#state = "discarding";
-    this.#discardTimer = this.#exchange.clock.schedule(() => this.#endDiscard(controller), discardMs);
-  }
-
-  #endDiscard(controller: Controller): void {
-    this.#discardTimer?.cancel();
-    this.#state = "abandoned";
-    controller.abort(dropped);
   }
 }

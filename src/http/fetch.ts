@@ -1,19 +1,21 @@
-/** `balancer.fetch`: WHATWG fetch over a dispatcher, for paths of one service. */
+/** `balancer.fetch` and `agent.fetch`: WHATWG fetch over a dispatcher, on paths of one service or on whole URLs. */
 import { type Dispatcher, FormData, Request, type RequestInit, fetch as undiciFetch } from "undici";
 
 type Fetch = typeof globalThis.fetch;
 
 /**
- * A fetch bound to a dispatcher; `/path` is taken to be on `authority`.
+ * A fetch bound to a dispatcher; `/path` is taken to be on `authority`, and refused where there is none.
  *
  * It is undici's own fetch, whatever version the running Node has built in. Requests and form data of the
  * built-in fetch are carried over, since undici takes only its own.
  */
-export function createFetch(dispatcher: Dispatcher, authority: string): Fetch {
-  const base = `http://${authority}`;
+export function createFetch(dispatcher: Dispatcher, authority: string | undefined): Fetch {
+  const base = authority === undefined ? undefined : `http://${authority}`;
   const bound = async (input: string | URL | globalThis.Request, init?: globalThis.RequestInit) => {
     const options = { ...ownInit(init), dispatcher };
-    if (typeof input === "string") return await undiciFetch(new URL(input, base), options);
+    if (typeof input === "string") {
+      return await undiciFetch(base === undefined ? input : new URL(input, base), options);
+    }
     if (input instanceof URL) return await undiciFetch(input, options);
     return await undiciFetch(ownRequest(input), options);
   };

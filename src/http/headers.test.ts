@@ -1,3 +1,4 @@
+/** Headers are found, and can be read again, in every form that undici takes. */
 import type { Dispatcher } from "undici";
 import { describe, expect, it } from "vitest";
 import { findHeader, withLastingHeaders } from "./headers.ts";

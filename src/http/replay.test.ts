@@ -1,3 +1,4 @@
+/** A body is read again from its start, whole or not at all, whenever its earlier readers were abandoned. */
 import { Readable } from "node:stream";
 import fc from "fast-check";
 import { FormData } from "undici";
@@ -70,11 +71,59 @@ describe("ReplayBody", () => {
       yield "late";
     }
     const body = new ReplayBody(late(), new ReplayMemory(), true);
-    const abandoned = body.read().next();
+    // It must not end in good order: what it had given would be taken for the whole.
+    const waiting = expect(body.read().next()).rejects.toThrow("abandoned");
     const whole = readAll(body.read());
     resolve();
-    expect(await abandoned).toEqual({ done: true, value: undefined });
+    await waiting;
     expect(await whole).toBe("late");
+  });
+
+  /** Chunks of nearly half the limit each: the third is one too many. */
+  const large = ["a", "b", "c", "d"].map((letter) => letter.repeat(30_000));
+
+  it("loses nothing when the limit is passed after a rewind, before the next reader begins", async () => {
+    const body = new ReplayBody(chunks(...large), new ReplayMemory(), true);
+    const first = body.read();
+    await first.next();
+    await first.next();
+    const third = first.next();
+    expect(body.canRepeat).toBe(true);
+    body.rewind();
+    await expect(third).rejects.toThrow("abandoned");
+    expect(await readAll(body.read())).toBe(large.join(""));
+    expect(body.canRepeat).toBe(false);
+  });
+
+  it("doubles nothing when the limit is passed while the next reader is on its way", async () => {
+    const body = new ReplayBody(chunks(...large), new ReplayMemory(), true);
+    const first = body.read();
+    await first.next();
+    await first.next();
+    const third = expect(first.next()).rejects.toThrow("abandoned");
+    const second = body.read();
+    let text = String((await second.next()).value);
+    await third;
+    for await (const chunk of second) text += String(chunk);
+    expect(text).toBe(large.join(""));
+  });
+
+  it("gives the last reader the whole, whatever reads of earlier ones are still under way", async () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 30_000 }), { maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(sizes, fc.array(fc.nat(8), { maxLength: 4 }), async (given, stops) => {
+        const texts = given.map((size, index) => String(index).repeat(size));
+        const body = new ReplayBody(chunks(...texts), new ReplayMemory(), true);
+        for (const stop of stops) {
+          const reader = body.read();
+          for (let read = 0; read < stop; read++) await reader.next();
+          reader.next().catch(() => {});
+          if (!body.canRepeat) return;
+          body.rewind();
+        }
+        expect(await readAll(body.read())).toBe(texts.join(""));
+      }),
+    );
   });
 
   it.each([

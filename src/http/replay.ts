@@ -50,20 +50,24 @@ function isFormData(body: object): boolean {
   return tag === "FormData" && typeof getAll === "function";
 }
 
+const abandoned = new Error("the attempt was abandoned before its body was whole");
+
 type Source = AsyncIterator<unknown> | Iterator<unknown>;
 
 export class ReplayBody {
   readonly #body: object;
   readonly #source: Source;
   readonly #memory: ReplayMemory;
-  /** What was read; only from the present reader's place on once `#keeping` is false. */
+  /** What was read; once `#keeping` is false, only what the present reader has not had. */
   readonly #chunks: unknown[] = [];
   #keptBytes = 0;
   #keeping: boolean;
   #started = false;
   #done = false;
   #pulling: Promise<void> | undefined = undefined;
+  /** The number of the present reader, and how many of the kept chunks it has had. */
   #reader = 0;
+  #position = 0;
   /** What the source itself threw: the caller's fault, not the node's. */
   error: unknown = undefined;
 
@@ -83,33 +87,40 @@ export class ReplayBody {
     return (this.#keeping || !this.#started) && this.error === undefined;
   }
 
-  /** The body for the next attempt, from its start. An earlier reader gets nothing more. */
-  async *read(): AsyncGenerator<unknown, void, undefined> {
-    const reader = ++this.#reader;
-    let position = 0;
+  /** The body for the next attempt, from its start. */
+  read(): AsyncGenerator<unknown, void, undefined> {
+    this.rewind();
+    return this.#readAs(this.#reader);
+  }
+
+  /**
+   * Takes the body away from its present reader: another attempt will follow. At once, since a read that is
+   * under way may pass the limit before that attempt begins.
+   */
+  rewind(): void {
+    this.#reader++;
+    this.#position = 0;
+  }
+
+  async *#readAs(reader: number): AsyncGenerator<unknown, void, undefined> {
     for (;;) {
-      if (position < this.#chunks.length) {
-        const chunk = this.#keeping ? this.#chunks[position++] : this.#chunks.shift();
-        yield chunk;
+      // An end in good order would let the node take the part that it has for the whole.
+      if (reader !== this.#reader) throw abandoned;
+      if (this.#position < this.#chunks.length) {
+        yield this.#keeping ? this.#chunks[this.#position++] : this.#chunks.shift();
       } else if (this.error !== undefined) {
         throw this.error;
       } else if (this.#done) {
         return;
       } else {
         await this.#pull();
-        if (reader !== this.#reader) return;
-        // From the pull on which the limit was passed, only what this reader has not had is left.
-        if (!this.#keeping && position > 0) {
-          this.#chunks.splice(0, position);
-          position = 0;
-        }
       }
     }
   }
 
   /** Gives up what is kept, and the source if it was not read to its end. */
   dispose(): void {
-    this.#reader++;
+    this.rewind();
     this.#stopKeeping();
     this.#chunks.length = 0;
     if (this.#done) return;
@@ -154,6 +165,8 @@ export class ReplayBody {
     this.#keeping = false;
     this.#memory.giveBack(this.#keptBytes);
     this.#keptBytes = 0;
+    this.#chunks.splice(0, this.#position);
+    this.#position = 0;
   }
 }
 

@@ -11,6 +11,7 @@ test.each<[string, string | URL | undefined]>([
   ["its name with a path, which is not the origin's", "http://orders/ignored"],
   ["its name in capitals", "HTTP://ORDERS"],
   ["its name with the default port", "http://orders:80"],
+  ["its name with user info, which is not used, as in undici", "http://users:secret@orders"],
 ])("takes %s", async (_, origin) => {
   await using server = await startServer();
   await using balancer = startBalancer([server]);
@@ -69,6 +70,18 @@ test("a name with a port is matched with its port", async () => {
   expect(await (await balancer.fetch("/")).text()).toBe("ok");
   expect(await (await balancer.fetch("http://users:8443/")).text()).toBe("ok");
   expect((await rejection(balancer.fetch("http://users/"))).cause).toBeInstanceOf(TypeError);
+});
+
+test.each([
+  ["users:80", "http://users/", "http://users:80/", "http://users:443/"],
+  ["users:443", "http://users:443/", "http://users:443/", "http://users/"],
+])("the name %s has a port that URLs leave out", async (name, one, two, foreign) => {
+  await using server = await startServer();
+  await using balancer = startBalancer([server], { name });
+  for (const url of ["/", one, two]) expect((await balancer.fetch(url)).status).toBe(200);
+  expect((await rejection(balancer.fetch(foreign))).cause).toBeInstanceOf(TypeError);
+  const secure = (await rejection(balancer.fetch(`https://users:${name.slice(6)}/`))).cause;
+  expect(secure, "ours, but no node is https").toMatchObject({ code: "ERR_CONFIG" });
 });
 
 test("an https: URL never reaches an http: node, by origin, by fetch or by redirect", async () => {

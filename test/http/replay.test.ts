@@ -1,5 +1,6 @@
 /** Bodies of calls that are tried again: whole or not at all, and a POST never twice. */
 import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Dispatcher } from "undici";
 import { expect, test } from "vitest";
 import { expectIdle, rejection, startBalancer } from "./support/balancers.ts";
@@ -80,6 +81,23 @@ for (const [failing, answer] of failings) {
     await expectIdle(balancer);
   });
 }
+
+test("a node that answered 503 early never takes the part it got for the whole", async () => {
+  await using bad = await startServer((_, response) => response.writeHead(503).end("busy"));
+  await using good = await startServer();
+  await using balancer = startBalancer([bad, good]);
+  async function* slow(): AsyncGenerator<Buffer> {
+    for (let piece = 0; piece < 20; piece++) {
+      await sleep(5);
+      yield Buffer.from("piece ");
+    }
+  }
+  const body = slow() as unknown as Body;
+  expect((await balancer.request({ path: "/", method: "PUT", body })).statusCode).toBe(200);
+  expect(String(await good.arrivals[0]?.body)).toBe("piece ".repeat(20));
+  const whole = bad.arrivals[0]?.body.then(String);
+  expect(await Promise.race([whole?.catch(() => "broken"), sleep(50, "broken")])).toBe("broken");
+});
 
 test("with two attempts in all, streams are replayed as well", async () => {
   await using bad = await startServer((_, response) => response.writeHead(503).end());
