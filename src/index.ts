@@ -1,6 +1,8 @@
 /** The public root of Evenkeel: named exports only, and nothing that needs an optional peer. */
 
+export type { WithOptions } from "./cluster/call-rules.ts";
 export { Cluster } from "./cluster/cluster.ts";
+export type { ClusterView } from "./cluster/cluster-view.ts";
 export type { ExplainedCall, Explanation } from "./cluster/explain.ts";
 export type { CallOptions, NodeAttempt } from "./cluster/function-call.ts";
 export type * from "./cluster/options.ts";
@@ -27,6 +29,7 @@ export { type ListDiscovery, list } from "./discovery/list.ts";
 export { BalancerAgent, type BalancerAgentOptions } from "./http/agent.ts";
 export { Balancer, type BalancerOptions } from "./http/balancer.ts";
 export type { ServiceOptions } from "./http/service-options.ts";
+export type { BalancerView } from "./http/view.ts";
 export { leastCost } from "./policy/least-cost.ts";
 export { leastRequest } from "./policy/least-request.ts";
 export { random } from "./policy/random.ts";

@@ -502,8 +502,12 @@ describe("the caller's abort", () => {
   });
 
   it("from within the function, and from a listener of the attempt's own signal", async () => {
-    for (const how of ["at once", "by the signal"] as const) {
-      const harness = new Harness({ timeouts: { attemptMs: 100, totalMs: 150 } });
+    for (const [how, attemptMs] of [
+      ["at once", 100],
+      ["as the attempt's time is up", 100],
+      ["as the call's time is up", 300],
+    ] as const) {
+      const harness = new Harness({ timeouts: { attemptMs, totalMs: 150 } });
       const controller = new AbortController();
       const reason = new Error("enough");
       const call = harness.call(
@@ -787,7 +791,7 @@ class ScriptedCall extends Call {
 
   static start(cluster: Cluster, options: { idempotent?: boolean; totalMs?: number } = {}): ScriptedCall {
     const { idempotent: mayRepeat = true, totalMs = 30_000 } = options;
-    const call = new ScriptedCall(cluster, "GET", "/", undefined, mayRepeat, totalMs, 10_000);
+    const call = new ScriptedCall(cluster, "GET", "/", mayRepeat, { ...cluster.rules, totalMs });
     call.start();
     return call;
   }

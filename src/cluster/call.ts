@@ -15,6 +15,7 @@ import { attemptEnds, attemptStarts, rejects, retries } from "../core/events.ts"
 import type { Node } from "../core/node.ts";
 import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
+import type { CallRules } from "./call-rules.ts";
 import type { Cluster } from "./cluster.ts";
 
 const noNodes: readonly Node[] = Object.freeze([]);
@@ -39,15 +40,13 @@ type Phase =
 export abstract class Call implements CallInfo, Deadline {
   readonly method: string;
   readonly path: string;
-  readonly hashKey: string | undefined;
+  readonly rules: CallRules;
   dueAt = 0;
   heapIndex = -1;
 
   protected readonly cluster: Cluster;
   protected attempt: Attempt | undefined = undefined;
   readonly #idempotent: boolean;
-  readonly #attemptMs: number;
-  readonly #totalMs: number;
   #endsAt = Number.POSITIVE_INFINITY;
   #answeredAt = 0;
   #phase: Phase = "over";
@@ -58,27 +57,15 @@ export abstract class Call implements CallInfo, Deadline {
   #lastError: unknown = undefined;
 
   /**
-   * One by one, not as an object: a call is made for each request, and that object would be garbage at once.
-   *
    * @param idempotent whether the call may run twice.
-   * @param totalMs `Infinity` for none.
+   * @param rules shared by many calls; one object for each would be garbage at once.
    */
-  constructor(
-    cluster: Cluster,
-    method: string,
-    path: string,
-    hashKey: string | undefined,
-    idempotent: boolean,
-    totalMs: number,
-    attemptMs: number,
-  ) {
+  constructor(cluster: Cluster, method: string, path: string, idempotent: boolean, rules: CallRules) {
     this.cluster = cluster;
     this.method = method;
     this.path = path;
-    this.hashKey = hashKey;
+    this.rules = rules;
     this.#idempotent = idempotent;
-    this.#totalMs = totalMs;
-    this.#attemptMs = attemptMs;
   }
 
   abstract header(name: string): string | undefined;
@@ -98,6 +85,10 @@ export abstract class Call implements CallInfo, Deadline {
   /** The call is over, well or not. Called exactly once for each started call. */
   protected abstract released(): void;
 
+  get hashKey(): string | undefined {
+    return this.rules.hashKey;
+  }
+
   get tried(): readonly Node[] {
     return this.#tried ?? noNodes;
   }
@@ -111,21 +102,21 @@ export abstract class Call implements CallInfo, Deadline {
     const { cluster } = this;
     return (
       this.#idempotent &&
-      this.#attempts + 1 < cluster.options.retry.attempts &&
+      this.#attempts + 1 < this.rules.retry.attempts &&
       cluster.hasRetryLeft(cluster.clock.now())
     );
   }
 
   /** Whether the attempt under way could be made good by another, once sent. */
   protected get canRepeat(): boolean {
-    return this.#idempotent && this.#attempts < this.cluster.options.retry.attempts;
+    return this.#idempotent && this.#attempts < this.rules.retry.attempts;
   }
 
   /** Admits the call and makes its first attempt. */
   start(): void {
     const { cluster } = this;
     const now = cluster.clock.now();
-    this.#endsAt = now + this.#totalMs;
+    this.#endsAt = now + this.rules.totalMs;
     this.#phase = "attempt";
     cluster.callStarted(now);
     if (cluster.closed) {
@@ -218,7 +209,7 @@ export abstract class Call implements CallInfo, Deadline {
         retryAfterMs: retryAfterMs > 0 && this.#othersLeft(attempt.node) ? 0 : retryAfterMs,
         remainingMs: this.#endsAt - now,
       },
-      cluster.options.retry,
+      this.rules.retry,
       cluster.options.random,
     );
     if (delayMs === undefined || !cluster.withdrawRetry(now)) return false;
@@ -276,7 +267,7 @@ export abstract class Call implements CallInfo, Deadline {
     }
     const attempt = cluster.begin(node, ++this.#attempts, now);
     this.attempt = attempt;
-    this.#wakeAt(Math.min(this.#endsAt, now + this.#attemptMs));
+    this.#wakeAt(Math.min(this.#endsAt, now + this.rules.attemptMs));
     if (attemptStarts.hasSubscribers) {
       attemptStarts.publish({
         service: cluster.name,
@@ -308,16 +299,16 @@ export abstract class Call implements CallInfo, Deadline {
     const attempt = this.attempt as Attempt;
     const elapsedMs = attempt.elapsedMs(now, this.cluster.lag.blockedMs(now));
     // While this process was blocked it could not have read an answer; the node gets that time back.
-    if (elapsedMs < this.#attemptMs - 1) {
-      this.#wakeAt(Math.min(this.#endsAt, now + Math.max(1, this.#attemptMs - elapsedMs)));
+    if (elapsedMs < this.rules.attemptMs - 1) {
+      this.#wakeAt(Math.min(this.#endsAt, now + Math.max(1, this.rules.attemptMs - elapsedMs)));
       return;
     }
     const error = new BalancerError(
       "ERR_DEADLINE",
       this.cluster.name,
-      `${attempt.node.key} gave no answer within ${this.#attemptMs} ms`,
+      `${attempt.node.key} gave no answer within ${this.rules.attemptMs} ms`,
     );
-    const outcome = failure("timeout", `no answer within ${this.#attemptMs} ms`);
+    const outcome = failure("timeout", `no answer within ${this.rules.attemptMs} ms`);
     const unsent = this.isUnsent(attempt);
     this.stop(attempt, error);
     this.attemptFailed(outcome, error, unsent);
@@ -330,14 +321,14 @@ export abstract class Call implements CallInfo, Deadline {
     let outcome: Outcome = ignored("deadline", "the call's time ran out");
     if (attempt !== undefined && !attempt.ended) {
       const elapsedMs = attempt.elapsedMs(now, this.cluster.lag.blockedMs(now));
-      if (this.#phase === "attempt" && elapsedMs >= fairShare * this.#totalMs) {
+      if (this.#phase === "attempt" && elapsedMs >= fairShare * this.rules.totalMs) {
         outcome = failure("timeout", `no answer within ${Math.round(elapsedMs)} ms`);
       }
       this.#remember(attempt.node, outcome, undefined);
     }
     const what = this.#phase === "body" ? "the response was not whole" : "no answer";
     const missing = waited ? "discovery named no node" : what;
-    const message = this.#describe(`${missing} within ${this.#totalMs} ms`);
+    const message = this.#describe(`${missing} within ${this.rules.totalMs} ms`);
     this.#giveUp(outcome, new BalancerError("ERR_DEADLINE", this.cluster.name, message, this.#lastError));
   }
 

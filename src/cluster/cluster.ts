@@ -20,6 +20,8 @@ import { type NodeView, viewOf } from "../core/view.ts";
 import { type DiscoveryState, Guard, type GuardedSet } from "../discovery/guard.ts";
 import { RetryBudget } from "../resilience/retry-budget.ts";
 import type { Call } from "./call.ts";
+import { type CallRules, resolveRules, rulesOf, type WithOptions } from "./call-rules.ts";
+import { ClusterView } from "./cluster-view.ts";
 import { type ExplainedCall, type Explanation, explain } from "./explain.ts";
 import { type CallOptions, FunctionCall, type NodeAttempt } from "./function-call.ts";
 import { NodeSet } from "./node-set.ts";
@@ -29,6 +31,8 @@ export class Cluster implements AsyncDisposable {
   readonly name: string;
   /** What the options came to, defaults filled in. */
   readonly options: ResolvedOptions;
+  /** What holds for calls that no view says otherwise of. @internal */
+  readonly rules: CallRules;
   /** @internal */
   readonly clock: Clock;
   /** @internal */
@@ -56,6 +60,7 @@ export class Cluster implements AsyncDisposable {
     const { name, clock, discovery, scheme, allowEmpty, random, retryBudget } = this.options;
     this.name = name;
     this.clock = clock;
+    this.rules = rulesOf(this.options);
     this.#wallOffsetMs = Date.now() - clock.now();
     this.deadlines = new Deadlines(clock);
     this.lag = new LoopLag(clock, () => this.#activeCalls > 0);
@@ -132,7 +137,12 @@ export class Cluster implements AsyncDisposable {
    *   threw itself when that is an answer that is not tried again (a 404, a 500) or the caller's abort.
    */
   call<T>(call: (attempt: NodeAttempt) => Promise<T> | T, options?: CallOptions): Promise<T> {
-    return FunctionCall.run(this, call, options);
+    return FunctionCall.run(this, this.rules, call, options);
+  }
+
+  /** The same cluster with options for some calls: `orders.with({ totalMs: 500 }).call(...)`. */
+  with(options: WithOptions): ClusterView {
+    return new ClusterView(this, resolveRules(this.rules, options, "with"));
   }
 
   /** Sends no new calls to a node; false if there is no such node now. Holds if discovery names it again. */

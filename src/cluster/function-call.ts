@@ -5,6 +5,7 @@ import type { Node } from "../core/node.ts";
 import { OptionReader, show } from "../core/option-reader.ts";
 import { ignored, type Outcome, success } from "../core/outcome.ts";
 import { Call } from "./call.ts";
+import { type CallRules, readRules, type WithOptions } from "./call-rules.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** What the function is given for each attempt. */
@@ -17,20 +18,15 @@ export interface NodeAttempt {
   readonly attempt: number;
 }
 
-export interface CallOptions {
+export interface CallOptions extends WithOptions {
   /** The function may run twice for one call. Default: by `method`; without one, no. */
   readonly idempotent?: boolean | undefined;
   /** For policies, events and messages. Default "CALL". */
   readonly method?: string | undefined;
   /** For policies, events and messages. Default "/". */
   readonly path?: string | undefined;
-  /** What hashing policies hash. */
-  readonly hashKey?: string | undefined;
   /** Gives the call up when aborted. */
   readonly signal?: AbortSignal | undefined;
-  /** As in `timeouts`, for this call. */
-  readonly totalMs?: number | undefined;
-  readonly attemptMs?: number | undefined;
   /**
    * Says what the function's result, or what it threw, means for the node. Default: by the `status` or
    * `statusCode` of a result or error (5xx and 429 are failures) and by the codes of Node's errors.
@@ -52,9 +48,14 @@ export class FunctionCall<T> extends Call {
   #controller: AbortController | undefined = undefined;
 
   /** @throws TypeError or RangeError for bad options, as a rejection. */
-  static async run<T>(cluster: Cluster, call: Function<T>, options: CallOptions = {}): Promise<T> {
+  static async run<T>(
+    cluster: Cluster,
+    rules: CallRules,
+    call: Function<T>,
+    options: CallOptions = {},
+  ): Promise<T> {
     if (typeof call !== "function") throw new TypeError("call must be given a function");
-    const resolved = resolveCallOptions(cluster, options);
+    const resolved = resolveCallOptions(rules, options);
     resolved.signal?.throwIfAborted();
     return new Promise<T>((resolve, reject) => {
       new FunctionCall(cluster, call, resolved, resolve, reject).start();
@@ -68,8 +69,8 @@ export class FunctionCall<T> extends Call {
     resolve: (result: T) => void,
     reject: (error: unknown) => void,
   ) {
-    const { method, path, hashKey, idempotent, totalMs, attemptMs } = options;
-    super(cluster, method, path, hashKey, idempotent, totalMs, attemptMs);
+    const { method, path, idempotent, rules } = options;
+    super(cluster, method, path, idempotent, rules);
     this.#function = call;
     this.#classify = options.classify;
     this.#signal = options.signal;
@@ -121,7 +122,7 @@ export class FunctionCall<T> extends Call {
     if (attempt.ended) return;
     const outcome = this.#classified({ result });
     if (attempt.ended) return;
-    const isRetryStatus = this.cluster.options.retry.statuses.has(Number(outcome.detail));
+    const isRetryStatus = this.rules.retry.statuses.has(Number(outcome.detail));
     if (outcome.kind === "failure" && isRetryStatus && this.tryAgain(outcome, undefined, false, 0)) return;
     this.answered(outcome.kind === "success", false);
     this.complete(outcome);
@@ -145,7 +146,7 @@ export class FunctionCall<T> extends Call {
   /** A status that `retry.statuses` does not name: an answer like any other, thrown or returned. */
   #isFinalStatus(outcome: Outcome): boolean {
     const status = outcome.reason === "status" ? Number(outcome.detail) : Number.NaN;
-    return !Number.isNaN(status) && !this.cluster.options.retry.statuses.has(status);
+    return !Number.isNaN(status) && !this.rules.retry.statuses.has(status);
   }
 
   #classified(ended: { readonly result?: unknown; readonly error?: unknown }): Outcome {
@@ -160,20 +161,15 @@ export class FunctionCall<T> extends Call {
   }
 }
 
-function resolveCallOptions(cluster: Cluster, given: CallOptions) {
+function resolveCallOptions(base: CallRules, given: CallOptions) {
   const options = new OptionReader(given, "call");
-  const { timeouts, retry } = cluster.options;
   const method = options.string("method");
+  const rules = readRules(options, base);
   const resolved = {
     method: method ?? "CALL",
     path: options.string("path") ?? "/",
-    hashKey: options.string("hashKey"),
-    idempotent: options.boolean(
-      "idempotent",
-      method !== undefined && retry.methods.has(method.toUpperCase()),
-    ),
-    totalMs: options.number("totalMs", { default: timeouts.totalMs, min: 1, max: 2 ** 31 - 1 }),
-    attemptMs: options.number("attemptMs", { default: timeouts.attemptMs, min: 1, max: 2 ** 31 - 1 }),
+    rules,
+    idempotent: rules.idempotent ?? (method !== undefined && rules.retry.methods.has(method.toUpperCase())),
     classify: options.function<NonNullable<CallOptions["classify"]>>("classify") ?? outcomeOf,
     signal: options.object<AbortSignal>("signal", ["addEventListener"]),
   };

@@ -65,7 +65,15 @@ class Harness {
   }
 
   pick(call: { readonly canRetry?: boolean; readonly tried?: readonly Node[] } = {}): Node | undefined {
-    const info = { method: "GET", path: "/", header: () => undefined, canRetry: true, tried: [], ...call };
+    const info = {
+      method: "GET",
+      path: "/",
+      header: () => undefined,
+      canRetry: true,
+      tried: [],
+      ...call,
+      rules: { zone: undefined },
+    };
     return this.set.pick(info, this.now);
   }
 
@@ -630,6 +638,11 @@ describe("a removed node", () => {
     harness.apply([a, b]);
     expect(harness.node(b)).toBe(node);
     expect(harness.picked()).toEqual(new Set([a, b]));
+    harness.clock.advance(5_000);
+    expect(harness.gone).toEqual([]);
+    harness.apply([a]);
+    harness.clock.advance(500);
+    harness.apply([a, b]);
     harness.clock.advance(500);
     harness.apply([a]);
     harness.clock.advance(1_999);

@@ -19,6 +19,7 @@ import { ejectionReason, judge, mostFail, type Surroundings, takeOut } from "../
 import { warmUpShare } from "../health/warm-up.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { applySnapshot, type Changes } from "./reducer.ts";
+import { buildPicker } from "./tiered-picker.ts";
 
 /** How often the averages fade and waiting nodes are looked at, while calls are made (algorithms.md). */
 const refreshMs = 100;
@@ -29,9 +30,13 @@ const hastenedMs = 1_000;
 /** How long it is remembered whether most nodes fail, since finding out looks at all of them. */
 const mostFailMs = 50;
 
-/** What of a call decides whether it may be a trial. */
+/** More zones than any service has: beyond it, a caller's zones are names without end. */
+const mostZones = 100;
+
+/** What of a call decides where it may go, and whether it may be a trial. */
 export interface TrialCall extends CallInfo {
   readonly canRetry: boolean;
+  readonly rules: { readonly zone: string | undefined };
 }
 
 export class NodeSet {
@@ -49,6 +54,8 @@ export class NodeSet {
   readonly #options: ResolvedOptions;
   readonly #onSuspectFailed: (node: Node) => void;
   readonly #fleet: Fleet = new Fleet();
+  /** For calls of views with a zone of their own, until the next rebuild. */
+  readonly #pickersOfZones: Map<string | undefined, Picker> = new Map();
   readonly #drainedKeys: Set<string> = new Set();
   readonly #drainTimers: Map<Node, Timer> = new Map();
   #eligible: readonly Node[] = [];
@@ -106,7 +113,19 @@ export class NodeSet {
       const node = this.#takeTrial(call, now);
       if (node !== undefined) return node;
     }
-    return this.picker === undefined ? undefined : this.picker.pick(call);
+    const { zone } = call.rules;
+    const picker = zone === this.#options.zone ? this.picker : this.#pickerOf(zone);
+    return picker === undefined ? undefined : picker.pick(call);
+  }
+
+  /** The picker for calls that prefer another zone than the caller's own, made on first use. */
+  #pickerOf(zone: string | undefined): Picker | undefined {
+    const known = this.#pickersOfZones.get(zone);
+    if (known !== undefined) return known;
+    const { policy, random } = this.#options;
+    const picker = buildPicker(policy, this.#eligible, this.callable, zone, random, undefined);
+    if (picker !== undefined && this.#pickersOfZones.size < mostZones) this.#pickersOfZones.set(zone, picker);
+    return picker;
   }
 
   /** The attempt that follows a pick. */
@@ -323,8 +342,9 @@ export class NodeSet {
     this.#out = out;
     this.trials = trials;
     this.callable = this.failingOpen ? eligible : inService;
-    this.picker =
-      this.callable.length === 0 ? undefined : this.#options.policy.build(this.callable, this.picker);
+    const { policy, zone, random } = this.#options;
+    this.picker = buildPicker(policy, eligible, this.callable, zone, random, this.picker);
+    this.#pickersOfZones.clear();
     if (wereAllOut && !this.#allOut) this.#hasten(now);
   }
 

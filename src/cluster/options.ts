@@ -10,6 +10,7 @@ import type { EjectionRules } from "../health/ejection.ts";
 import { leastCost } from "../policy/least-cost.ts";
 import type { RetryRules } from "../resilience/retry.ts";
 import type { RetryBudgetOptions } from "../resilience/retry-budget.ts";
+import { resolveRetry } from "./call-rules.ts";
 
 export interface TimeoutOptions {
   /**
@@ -108,6 +109,8 @@ export interface ClusterOptions {
   readonly tls?: TlsOptions | undefined;
   /** Host header for nodes that are IP addresses or Unix sockets. */
   readonly host?: string | undefined;
+  /** The caller's own zone: its nodes are preferred, as far as their capacity goes. Default: no preference. */
+  readonly zone?: string | undefined;
   /** Scheme of addresses that have none. Default "http". */
   readonly scheme?: "http" | "https" | undefined;
   /** Whether discovery may take the last node away. Default false: an empty set is held to be an accident. */
@@ -141,6 +144,7 @@ export interface ResolvedOptions {
   };
   readonly tls: TlsOptions;
   readonly host: string | undefined;
+  readonly zone: string | undefined;
   readonly scheme: "http" | "https";
   readonly allowEmpty: boolean;
   readonly clock: Clock;
@@ -169,6 +173,7 @@ export function resolveOptions(given: ClusterOptions): ResolvedOptions {
     connections: resolveConnections(options.nested("connections")),
     tls: resolveTls(options.nested("tls")),
     host: options.string("host"),
+    zone: options.string("zone"),
     scheme: options.word("scheme", ["http", "https"], "http"),
     allowEmpty: options.boolean("allowEmpty", false),
     clock: options.object<Clock>("clock", ["now", "schedule"]) ?? systemClock,
@@ -197,46 +202,6 @@ function resolveTimeouts(options: OptionReader): ResolvedOptions["timeouts"] {
   };
   options.end();
   return timeouts;
-}
-
-function resolveRetry(given: unknown): Pick<ResolvedOptions, "retry" | "retryBudget"> {
-  const options = new OptionReader(given === false ? { attempts: 1 } : given, "retry");
-  const retry: RetryRules = {
-    attempts: options.number("attempts", { default: 3, min: 1, max: 100, integer: true }),
-    statuses: new Set(options.array("statuses", [502, 503, 504]).map(checkStatus)),
-    methods: new Set(
-      options.array("methods", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]).map(checkMethod),
-    ),
-    backoffMs: options.number("backoffMs", { default: 25, min: 0, max: longestMs }),
-    maxBackoffMs: options.number("maxBackoffMs", { default: 250, min: 0, max: longestMs }),
-  };
-  const withoutBudget = options.value("budget") === false;
-  const budget = withoutBudget ? undefined : resolveBudget(options.nested("budget"));
-  options.end();
-  return { retry, retryBudget: budget };
-}
-
-function resolveBudget(options: OptionReader): RetryBudgetOptions {
-  const budget = {
-    ratio: options.number("ratio", { default: 0.2, min: 0, max: 100 }),
-    minPerSecond: options.number("minPerSecond", { default: 10, min: 0, max: 1_000_000 }),
-  };
-  options.end();
-  return budget;
-}
-
-function checkStatus(status: unknown): number {
-  if (!Number.isInteger(status) || (status as number) < 200 || (status as number) > 599) {
-    throw new RangeError(`retry.statuses must hold HTTP statuses from 200 to 599, got ${show(status)}`);
-  }
-  return status as number;
-}
-
-function checkMethod(method: unknown): string {
-  if (typeof method !== "string" || method === "") {
-    throw new TypeError(`retry.methods must hold method names, got ${show(method)}`);
-  }
-  return method.toUpperCase();
 }
 
 function resolveHealth(options: OptionReader): Pick<ResolvedOptions, "ejection" | "warmUpMs" | "failOpen"> {
@@ -274,11 +239,24 @@ function resolveConnections(options: OptionReader): ResolvedOptions["connections
 
 function resolveTls(options: OptionReader): TlsOptions {
   const tls: TlsOptions = {
-    ca: options.value("ca") as TlsOptions["ca"],
-    cert: options.value("cert") as TlsOptions["cert"],
-    key: options.value("key") as TlsOptions["key"],
+    ca: checkAuthorities(options.value("ca")),
+    cert: checkPem(options.value("cert"), "tls.cert"),
+    key: checkPem(options.value("key"), "tls.key"),
     servername: options.string("servername"),
   };
   options.end();
   return tls;
+}
+
+function checkAuthorities(given: unknown): TlsOptions["ca"] {
+  if (!Array.isArray(given)) return checkPem(given, "tls.ca");
+  return given.map((one, index) => checkPem(one ?? null, `tls.ca[${index}]`) as string | Buffer);
+}
+
+/** PEM as text or bytes; what is in it is for the TLS library to judge. */
+function checkPem(given: unknown, path: string): string | Buffer | undefined {
+  if (given === undefined || (typeof given === "string" && given !== "") || Buffer.isBuffer(given))
+    return given;
+  // Not shown: it may be a private key in the wrong wrapping.
+  throw new TypeError(`${path} must be PEM as a string or Buffer, got ${given === "" ? '""' : typeof given}`);
 }

@@ -47,16 +47,24 @@ export function outcomeOfCode(code: string): Outcome | undefined {
 }
 
 /**
- * The outcome for an error of unknown kind. An `AggregateError`, as `net.connect` raises when every address of a
- * name failed, counts as what it has in common; anything unknown is a failure.
+ * The outcome for an error of unknown kind; anything unknown is a failure.
+ *
+ * An `AggregateError`, as `net.connect` raises when every address of a name failed, counts as its first failure. Its
+ * own code is that of its first error, which may be our shortage only (EADDRNOTAVAIL for `::1` on a host without
+ * IPv6) while the node refused at its other address.
  */
 export function outcomeOfError(error: unknown): Outcome {
+  if (error instanceof AggregateError && error.errors.length > 0) return outcomeOfAll(error.errors);
   const code = errorCode(error);
   const known = code === undefined ? undefined : outcomeOfCode(code);
   if (known !== undefined) return known;
-  if (error instanceof AggregateError && error.errors.length > 0) return outcomeOfError(error.errors[0]);
   if (error instanceof Error && error.name === "AbortError") return ignored("aborted", "AbortError");
   return failure("error", code ?? (error instanceof Error ? error.message : String(error)));
+}
+
+function outcomeOfAll(errors: readonly unknown[]): Outcome {
+  const outcomes = errors.map(outcomeOfError);
+  return outcomes.find(({ kind }) => kind === "failure") ?? (outcomes[0] as Outcome);
 }
 
 /** 5xx and 429 are held against the node; 501 and 505 are about the request. Other statuses are its answer. */

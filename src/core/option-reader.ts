@@ -124,13 +124,16 @@ export class OptionReader {
 
 /** A value as an error message shows it: short, and recognisable. */
 export function show(value: unknown): string {
-  if (typeof value === "string")
-    return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  if (typeof value === "string") return JSON.stringify(shorten(value));
   if (typeof value === "function") return "a function";
   if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === "object" && value !== null)
-    return `an object with ${Object.keys(value).join(", ") || "no fields"}`;
+    return `an object with ${shorten(Object.keys(value).join(", ")) || "no fields"}`;
   return String(value);
+}
+
+function shorten(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
 function closest(name: string, known: ReadonlySet<string>): string | undefined {

@@ -181,9 +181,9 @@ describe("takeOut", () => {
     });
   };
 
-  it("doubles from 5 s to 60 s for an ejected node, from 1 s to 30 s for one that is down", () => {
+  it("doubles from 5 s to 60 s for an ejected node, from 1 s to 5 s for one that is down", () => {
     expect(penalties(createNode(), "ejected", 6)).toEqual([5_000, 10_000, 20_000, 40_000, 60_000, 60_000]);
-    expect(penalties(createNode(), "down", 7)).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+    expect(penalties(createNode(), "down", 5)).toEqual([1_000, 2_000, 4_000, 5_000, 5_000]);
   });
 
   it("says since when, until when and why", () => {

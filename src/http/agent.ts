@@ -11,7 +11,7 @@
  * const response = await fetch("http://orders/v1/orders/42");
  */
 import type { EventEmitter } from "node:events";
-import { Agent, Dispatcher, Dispatcher1Wrapper } from "undici";
+import { Agent, Dispatcher, Dispatcher1Wrapper, Pool } from "undici";
 import { Cluster } from "../cluster/cluster.ts";
 import { BalancerError } from "../core/errors.ts";
 import { OptionReader, show } from "../core/option-reader.ts";
@@ -76,6 +76,8 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
   private readonly balancers: Map<string, Balancer> = new Map();
   /** What closes with the agent. */
   private readonly owned: Set<Dispatcher> = new Set();
+  /** Of the agent's own pass-through: undici's Agent forgets those that it closes, and cannot destroy them any more. */
+  private readonly pools: Set<Pool> = new Set();
   /** The hosts of services that `resolve` named, the oldest first. */
   private readonly resolved: Set<string> = new Set();
   /** The hosts that `resolve` did not know, the oldest first. */
@@ -102,7 +104,8 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
     if (!isOptions(defaults)) throw new TypeError(`defaults must be an object, got ${show(defaults)}`);
     checkDefaults(defaults);
     this.defaults = defaults;
-    this.passThrough = passThrough ?? new Agent();
+    this.passThrough =
+      passThrough ?? new Agent({ factory: (origin, options) => this.createPool(origin, options) });
     if (passThrough === undefined) this.owned.add(this.passThrough);
     this.formerPassThrough = new Dispatcher1Wrapper(this.passThrough);
     this.lastTarget = this.passThrough;
@@ -228,7 +231,7 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
     callback?: () => void,
   ): Promise<void> | undefined {
     const error = typeof errorOrCallback === "function" ? null : (errorOrCallback ?? null);
-    this.destroying ??= this.end((dispatcher) => dispatcher.destroy(error));
+    this.destroying ??= this.end((dispatcher) => dispatcher.destroy(error), error);
     this.closing ??= this.destroying;
     return answer(this.destroying, typeof errorOrCallback === "function" ? errorOrCallback : callback);
   }
@@ -237,9 +240,10 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
     await this.close();
   }
 
-  private async end(one: (dispatcher: Dispatcher) => Promise<void>): Promise<void> {
+  private async end(one: (dispatcher: Dispatcher) => Promise<void>, error?: Error | null): Promise<void> {
     for (const uninstall of [...this.uninstalls]) uninstall();
-    await Promise.all(Array.from(this.owned, one));
+    const pools = error === undefined ? [] : Array.from(this.pools, (pool) => pool.destroy(error));
+    await Promise.all([...Array.from(this.owned, one), ...pools]);
     for (const dispatcher of [...this.forwarded.keys()]) this.forwarded.get(dispatcher)?.();
   }
 
@@ -290,6 +294,9 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
     const key = host.toLowerCase();
     if (this.balancers.has(key))
       throw new TypeError(`${path} is given twice: case makes no difference in a host`);
+    if (typeof (given as Partial<PromiseLike<unknown>> | null)?.then === "function") {
+      throw new TypeError(`${path} must be known at once, and is a promise`);
+    }
     if (!isOptions(given)) {
       throw new TypeError(
         `${path} must be an object of options, a Balancer or a Cluster, got ${show(given)}`,
@@ -330,6 +337,15 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
     });
   }
 
+  /** What undici's Agent makes for each origin by itself. */
+  private createPool(origin: string | URL, options: object): Pool {
+    const pool = new Pool(origin, options);
+    this.pools.add(pool);
+    // The Agent closes it after its last connection, as the next listener to hear of that.
+    const forget = () => queueMicrotask(() => pool.closed && this.pools.delete(pool));
+    return pool.on("disconnect", forget).on("connectionError", forget);
+  }
+
   /** Passes on what undici's own agents pass on: connections made, lost and failed, and room for more calls. */
   private forwardEvents(from: Dispatcher): void {
     const to: EventEmitter = this as EventEmitter;
@@ -349,7 +365,7 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
 }
 
 function isOptions(given: unknown): given is object {
-  return typeof given === "object" && given !== null && !Array.isArray(given) && !(given instanceof Promise);
+  return typeof given === "object" && given !== null && !Array.isArray(given);
 }
 
 /** Makes room for one more in a set that keeps its order; returns what had to go. */

@@ -7,6 +7,7 @@
  */
 import type { EventEmitter } from "node:events";
 import { Dispatcher, Dispatcher1Wrapper } from "undici";
+import { type CallRules, resolveRules, type WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
@@ -19,6 +20,7 @@ import { createFetch } from "./fetch.ts";
 import { findHeader, withLastingHeaders } from "./headers.ts";
 import { Pools } from "./pools.ts";
 import { ReplayMemory } from "./replay.ts";
+import { BalancerView } from "./view.ts";
 
 export type BalancerOptions = ClusterOptions;
 
@@ -111,6 +113,16 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     return this.cluster.ready(options);
   }
 
+  /**
+   * A cheap view with options for some calls: `orders.with({ attemptMs: 100 }).fetch("/v1/orders")`. It shares
+   * everything else with this balancer, which is what is closed.
+   *
+   * @throws TypeError or RangeError that names the option and the value it got.
+   */
+  with(options: WithOptions): BalancerView {
+    return new BalancerView(this, this.authority, resolveRules(this.cluster.rules, options, "with"));
+  }
+
   /** See `Cluster.drain`. */
   drain(address: string): boolean {
     return this.cluster.drain(address);
@@ -131,6 +143,15 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
    * @throws TypeError for a handler that is none. Everything else reaches the handler as an error.
    */
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    return this.dispatchBy(this.cluster.rules, options, handler);
+  }
+
+  /** `dispatch` by the rules of a view. @internal */
+  dispatchBy(
+    rules: CallRules,
+    options: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler,
+  ): boolean {
     if (typeof handler !== "object" || handler === null) throw new TypeError("handler must be an object");
     // The built-in fetch of Node 22 and 24 hands over handlers of undici's former interface.
     const modern = handler.onRequestStart === undefined ? wrapHandler(handler) : handler;
@@ -140,7 +161,7 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
       if (this.closing !== undefined)
         throw new BalancerError("ERR_CLOSED", this.name, "the balancer is closed");
       const lasting = withLastingHeaders(options);
-      exchange = new Exchange(this.host, lasting, modern, this.isIdempotent(lasting), secure);
+      exchange = new Exchange(this.host, lasting, modern, isIdempotent(lasting, rules), secure, rules);
     } catch (error) {
       modern.onResponseError?.(null as unknown as Dispatcher.DispatchController, error as Error);
       return false;
@@ -219,12 +240,6 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     if (this.active === 0) this.whenIdle?.();
   }
 
-  private isIdempotent(options: Dispatcher.DispatchOptions): boolean {
-    if (options.idempotent !== undefined && options.idempotent !== null) return options.idempotent;
-    if (this.cluster.options.retry.methods.has(options.method)) return true;
-    return findHeader(options.headers, "idempotency-key") !== undefined;
-  }
-
   /** Whether the call's URL is https. @throws TypeError for the origin of another service. */
   private checkOrigin(origin: string | URL | undefined): boolean {
     if (origin === undefined || origin === null) return false;
@@ -281,4 +296,12 @@ function isHostOf(url: URL, authority: string): boolean {
   if (url.host === authority) return true;
   const port = url.port || (url.protocol === "https:" ? "443" : "80");
   return `${url.hostname}:${port}` === authority;
+}
+
+/** Whether a call may run twice: by its own word, that of its view, its method, or its Idempotency-Key. */
+function isIdempotent(options: Dispatcher.DispatchOptions, rules: CallRules): boolean {
+  const said = options.idempotent ?? rules.idempotent;
+  if (said !== undefined) return said;
+  if (rules.retry.methods.has(options.method)) return true;
+  return findHeader(options.headers, "idempotency-key") !== undefined;
 }

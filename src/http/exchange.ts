@@ -9,6 +9,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Dispatcher, errors } from "undici";
 import { Call } from "../cluster/call.ts";
+import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Attempt } from "../core/attempt.ts";
 import type { Clock } from "../core/clock.ts";
@@ -51,9 +52,15 @@ export class Exchange extends Call implements Controller, AttemptListener {
   /** What the pool of the first attempt said to `dispatch`: false means wait for "drain". */
   accepted = true;
 
-  constructor(host: ExchangeHost, options: Options, handler: Handler, idempotent: boolean, secure: boolean) {
-    const { totalMs, attemptMs } = host.cluster.options.timeouts;
-    super(host.cluster, options.method, options.path, undefined, idempotent, totalMs, attemptMs);
+  constructor(
+    host: ExchangeHost,
+    options: Options,
+    handler: Handler,
+    idempotent: boolean,
+    secure: boolean,
+    rules: CallRules,
+  ) {
+    super(host.cluster, options.method, options.path, idempotent, rules);
     this.#host = host;
     this.#options = options;
     this.#handler = handler;
@@ -222,7 +229,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
 
   /** False when the answer is not delivered, because the call goes on elsewhere. */
   responded(status: number, headers: Headers, message: string | undefined, outcome: Outcome): boolean {
-    if (this.cluster.options.retry.statuses.has(status)) {
+    if (this.rules.retry.statuses.has(status)) {
       const waitMs = retryAfterMs(headers["retry-after"], Date.now());
       const retried = outcome.kind === "success" ? failure("status", String(status)) : outcome;
       if (this.tryAgain(retried, undefined, false, waitMs)) return false;

@@ -48,15 +48,15 @@ export function checkDefaults(defaults: object): void {
 
 /** Own fields win, group by group; `undefined` is as good as not given. */
 function merge(defaults: Fields, own: Fields, within: Groups): Fields {
-  const merged: Record<string, unknown> = { ...defaults };
+  const merged = new Map(Object.entries(defaults));
   for (const [name, value] of Object.entries(own)) {
-    if (value === undefined && Object.hasOwn(defaults, name)) continue;
-    const below = defaults[name];
+    const below = merged.get(name);
     const inner = Object.hasOwn(within, name) ? within[name] : undefined;
-    merged[name] =
-      inner !== undefined && isGroup(value) && isGroup(below) ? merge(below, value, inner) : value;
+    if (inner !== undefined && isGroup(value) && isGroup(below)) merged.set(name, merge(below, value, inner));
+    else if (value !== undefined || below === undefined) merged.set(name, value);
   }
-  return merged;
+  // A field of the name "__proto__", as JSON.parse makes it, stays a field and is refused as unknown.
+  return Object.fromEntries(merged);
 }
 
 function isGroup(value: unknown): value is Fields {

@@ -17,11 +17,9 @@ import type { Node } from "../core/node.ts";
 import { OptionReader } from "../core/option-reader.ts";
 import { createSeededRandom, type Random } from "../core/random.ts";
 import { readRandom } from "./chance.ts";
+import { isExactByPairs, sharesByPairs, sharesBySimulation } from "./drawn-shares.ts";
 import { type ExplainablePicker, sharesOf } from "./shares.ts";
 import { WeightedDraw } from "./weighted-draw.ts";
-
-/** Up to how many nodes two choices are weighed pair by pair to explain: a million pairs take some 10 ms. */
-const mostInPairs = 1_000;
 
 export interface LeastRequestOptions {
   /**
@@ -74,44 +72,13 @@ class LeastRequestPicker implements ExplainablePicker {
 
   /** Exact for two choices of up to 1,000 nodes; else counted over simulated picks, to about one percent. */
   shares(call: CallInfo): ReadonlyMap<Node, number> {
-    const { length } = this.#nodes;
-    const parts =
-      Math.min(this.#choices, length) <= 2 && length <= mostInPairs
-        ? this.#sharesByPairs(call)
-        : this.#sharesBySimulation(call);
-    return sharesOf(this.#nodes, parts);
-  }
-
-  #sharesByPairs(call: CallInfo): Float64Array {
-    const parts = new Float64Array(this.#nodes.length);
-    const weights = this.#nodes.map((node) => (call.tried.includes(node) ? 0 : node.weight));
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    const untried = weights.filter((weight) => weight > 0).length;
-    for (const [first, firstWeight] of weights.entries()) {
-      if (untried === 1) parts[first] = firstWeight;
-      if (untried < 2 || firstWeight === 0) continue;
-      for (const [second, secondWeight] of weights.entries()) {
-        if (second === first || secondWeight === 0) continue;
-        const isBeaten = isLessBusy(this.#nodes[second] as Node, this.#nodes[first] as Node);
-        const winner = isBeaten ? second : first;
-        const chance = ((firstWeight / total) * secondWeight) / (total - firstWeight);
-        parts[winner] = (parts[winner] as number) + chance;
-      }
-    }
-    return parts;
-  }
-
-  #sharesBySimulation(call: CallInfo): Float64Array {
-    const parts = new Float64Array(this.#nodes.length);
-    const picker = new LeastRequestPicker(this.#nodes, this.#choices, createSeededRandom(1));
-    const indexes = new Map(this.#nodes.map((node, index) => [node, index]));
-    for (let picks = Math.max(20_000, 20 * this.#nodes.length); picks > 0; picks--) {
-      const node = picker.pick(call);
-      const index = node === undefined ? undefined : indexes.get(node);
-      if (index === undefined) break;
-      parts[index] = (parts[index] as number) + 1;
-    }
-    return parts;
+    const nodes = this.#nodes;
+    const parts = isExactByPairs(nodes.length, this.#choices)
+      ? sharesByPairs(nodes, call.tried, (challenger, holder) =>
+          isLessBusy(nodes[challenger] as Node, nodes[holder] as Node),
+        )
+      : sharesBySimulation(nodes, call, new LeastRequestPicker(nodes, this.#choices, createSeededRandom(1)));
+    return sharesOf(nodes, parts);
   }
 }
 

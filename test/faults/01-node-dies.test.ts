@@ -1,12 +1,10 @@
 /** Fault 1: a node dies under load and stays announced. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import type { Backend } from "../../src/testing/backend.ts";
 import { drive } from "../support/drive.ts";
 import { count, printFigure } from "../support/figure.ts";
 import { Journal } from "../support/journal.ts";
-import { first, startService } from "../support/service.ts";
-import { until } from "../support/until.ts";
+import { findBusy, first, startService } from "../support/service.ts";
 
 const rate = 1_000;
 /** Of ten calls, the last two are POSTs. */
@@ -16,30 +14,17 @@ test("a killed node fails no GET, doubles no POST and is left alone but for tria
   using journal = new Journal();
   await using service = await startService("dies", 5, { workMs: 5, journal: journal.path });
   const { balancer, recorder } = service;
-  const getsInFlight = (address: string): number => {
-    const begun = recorder.startsOn(address).filter(({ method }) => method === "GET");
-    return begun.length - recorder.endsOn(address).filter(({ method }) => method === "GET").length;
-  };
 
   const driving = drive({ ratePerSecond: rate, seconds: 8 }, (index) =>
     isPost(index) ? service.call("POST", { "x-test-key": String(index) }) : service.call(),
   );
   await sleep(3_000);
-  let victim: Backend | undefined;
-  await until(
-    "a node has three GETs in flight",
-    () => {
-      victim = service.backends.find(({ address }) => getsInFlight(address) >= 3);
-      return victim !== undefined;
-    },
-    2_000,
-  );
-  if (victim === undefined) throw new Error("no victim");
-  const inflightAtKill = balancer.nodes.find(({ address }) => address === victim?.address)?.inflight;
+  const victim = await findBusy(service);
+  const { address } = victim;
+  const inflightAtKill = balancer.nodes.find((node) => node.address === address)?.inflight;
   const killedAt = performance.now();
   await victim.kill();
   const result = await driving;
-  const { address } = victim;
 
   const failedGets = result.failed.filter(({ index }) => !isPost(index));
   const failedPosts = result.failed.filter(({ index }) => isPost(index));

@@ -6,7 +6,7 @@ import { drive } from "../support/drive.ts";
 import { count, ms, printFigure } from "../support/figure.ts";
 import { Journal } from "../support/journal.ts";
 import { percentile } from "../support/percentile.ts";
-import { first, startService } from "../support/service.ts";
+import { findBusy, startService } from "../support/service.ts";
 
 const rate = 1_000;
 const attemptMs = 300;
@@ -27,7 +27,6 @@ test.for([
       { policy, timeouts: { attemptMs }, health: { ejection: { baseMs: 1_000 } } },
     );
     const { recorder } = service;
-    const victim = first(service.backends, "backend");
     const call = (index: number): Promise<void> =>
       isPost(index) ? service.call("POST", { "x-test-key": String(index) }) : service.call();
 
@@ -36,6 +35,7 @@ test.for([
     const healthy = await drive({ ratePerSecond: rate, seconds: 2 }, (index) => call(index + 20_000));
     const driving = drive({ ratePerSecond: rate, seconds: 5 }, (index) => call(index + 30_000));
     await sleep(1_000);
+    const victim = await findBusy(service);
     victim.freeze();
     const frozenAt = performance.now();
     await sleep(3_000);
@@ -76,13 +76,12 @@ test.for([
     );
 
     expect(result.achievedRate).toBeGreaterThan(0.95 * rate);
-    expect(retried.length).toBeGreaterThan(0);
+    expect(retried.length, "calls that the freeze caught").toBeGreaterThan(0);
     expect(failedGets, result.describeFailures()).toHaveLength(0);
     // The mark is 400 ms; what the machine adds to a healthy call it may add twice to one that is tried twice.
     expect(slowest).toBeLessThanOrEqual(400 + Math.max(200, 2 * healthySlowest));
     expect(failedPosts.length).toBeLessThanOrEqual(timeouts.filter(({ method }) => method === "POST").length);
     expect(journal.doubles()).toEqual([]);
-    expect(toFrozen.length).toBeGreaterThan(0);
     expect(back(), "it came back").toBe(true);
     // One trial while it is frozen, which hundreds of other calls must not join, and one that brings it back.
     if (ejects) expect(probing).toHaveLength(2);

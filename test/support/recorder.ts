@@ -20,11 +20,12 @@ export class Recorder implements Disposable {
   readonly rejects: Timed<RejectEvent>[] = [];
   readonly discoveryErrors: Timed<DiscoveryErrorEvent>[] = [];
   readonly #unsubscribes: (() => void)[] = [];
+  readonly #inFlight: Map<string, number> = new Map();
 
   /** @param service events of other services are left out. */
   constructor(service: string) {
-    this.#record("evenkeel:attempt:start", service, this.starts);
-    this.#record("evenkeel:attempt:end", service, this.ends);
+    this.#record("evenkeel:attempt:start", service, this.starts, (event) => this.#count(event, 1));
+    this.#record("evenkeel:attempt:end", service, this.ends, (event) => this.#count(event, -1));
     this.#record("evenkeel:retry", service, this.retries);
     this.#record("evenkeel:node:state", service, this.states);
     this.#record("evenkeel:reject", service, this.rejects);
@@ -37,6 +38,11 @@ export class Recorder implements Disposable {
 
   endsOn(address: string): readonly Timed<AttemptEndEvent>[] {
     return this.ends.filter((event) => event.address === address);
+  }
+
+  /** Calls of one method that are in flight at a node now. */
+  inFlight(address: string, method: string): number {
+    return this.#inFlight.get(`${method} ${address}`) ?? 0;
   }
 
   /** The changes of one node into one of the given states. */
@@ -53,14 +59,22 @@ export class Recorder implements Disposable {
     for (const unsubscribe of this.#unsubscribes) unsubscribe();
   }
 
+  #count({ method, address }: AttemptStartEvent, change: number): void {
+    const key = `${method} ${address}`;
+    this.#inFlight.set(key, (this.#inFlight.get(key) ?? 0) + change);
+  }
+
   #record<Event extends { readonly service: string }>(
     channel: string,
     service: string,
     into: Timed<Event>[],
+    alsoTell?: (event: Event) => void,
   ): void {
     const listener = (message: unknown): void => {
       const event = message as Event;
-      if (event.service === service) into.push({ ...event, at: performance.now() });
+      if (event.service !== service) return;
+      into.push({ ...event, at: performance.now() });
+      alsoTell?.(event);
     };
     diagnosticsChannel.subscribe(channel, listener);
     this.#unsubscribes.push(() => diagnosticsChannel.unsubscribe(channel, listener));

@@ -1,7 +1,19 @@
 /** A service for a fault test: backend processes, a balancer over them, and a record of what happens. */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Balancer, type BalancerOptions } from "../../src/index.ts";
 import { type Backend, type BackendBehaviour, startBackends } from "../../src/testing/backend.ts";
 import { Recorder } from "./recorder.ts";
+
+/** A backend that has two GETs in flight at this moment, so that what happens to it now happens to them. */
+export async function findBusy(service: Service): Promise<Backend> {
+  for (const endsAt = performance.now() + 3_000; performance.now() < endsAt; ) {
+    // Right after the answers that have arrived were read: what is in flight then is not answered yet.
+    await nextTurn();
+    const busy = service.backends.find(({ address }) => service.recorder.inFlight(address, "GET") >= 2);
+    if (busy !== undefined) return busy;
+  }
+  throw new Error("no backend had two GETs in flight within 3 s");
+}
 
 export interface Service extends AsyncDisposable {
   readonly balancer: Balancer;

@@ -1,0 +1,23 @@
+/** Tests that the channels are those that DESIGN.md names. */
+import { channel } from "node:diagnostics_channel";
+import { describe, expect, it } from "vitest";
+import * as events from "./events.ts";
+
+describe("events", () => {
+  it("are published on Node's own channels, under the names of DESIGN.md", () => {
+    const names = Object.values(events).map(({ name }) => String(name));
+    expect(names.sort()).toEqual([
+      "evenkeel:attempt:end",
+      "evenkeel:attempt:start",
+      "evenkeel:discovery:error",
+      "evenkeel:discovery:update",
+      "evenkeel:node:state",
+      "evenkeel:reject",
+      "evenkeel:retry",
+    ]);
+    for (const one of Object.values(events)) {
+      expect(one).toBe(channel(one.name));
+      expect(one.hasSubscribers).toBe(false);
+    }
+  });
+});

@@ -1,0 +1,144 @@
+/**
+ * A policy on trial: for each call it is asked for a node as well, and its answer is counted and not followed.
+ *
+ * What it sees are the calls in flight, latencies and failures that the real policy brings about. So the report
+ * says what it would do next in this place, and not how the nodes would fare if it were in charge.
+ */
+import type { CallInfo, Picker, Policy } from "../core/contracts.ts";
+import type { Node } from "../core/node.ts";
+import type { Outcome } from "../core/outcome.ts";
+import { type ExplainablePicker, isExplainable } from "./shares.ts";
+
+/** What one node got, and would have got. Shares are of all picks, from 0 to 1. */
+export interface ShadowedNode {
+  readonly address: string;
+  readonly share: number;
+  readonly shadowShare: number;
+}
+
+/** What the shadow would have done, up to now. */
+export interface ShadowReport {
+  readonly policy: string;
+  readonly shadow: string;
+  /** The picks of which both were asked. */
+  readonly picks: number;
+  /** Those in which the shadow named another node. */
+  readonly differing: number;
+  /** The nodes with the largest share first. */
+  readonly nodes: readonly ShadowedNode[];
+  /** The same as a table. */
+  toString(): string;
+}
+
+export interface ShadowedPolicy extends Policy {
+  /** As of the moment it is read. */
+  readonly report: ShadowReport;
+}
+
+/** Picks by `policy`, and asks `shadow` as well. For one cluster: the report does not tell clusters apart. */
+export function withShadow(policy: Policy, shadow: Policy): ShadowedPolicy {
+  const tally = new Tally();
+  return {
+    name: policy.name,
+    build(nodes, previous): Picker {
+      const before = previous instanceof ShadowedPicker ? previous : undefined;
+      tally.keep(nodes);
+      const real = policy.build(nodes, before === undefined ? previous : before.real);
+      return new ShadowedPicker(real, shadow.build(nodes, before?.shadow), tally);
+    },
+    get report(): ShadowReport {
+      return tally.report(policy.name, shadow.name);
+    },
+  };
+}
+
+class ShadowedPicker implements Picker {
+  readonly real: Picker;
+  readonly shadow: Picker;
+  readonly #tally: Tally;
+  /** Only if the real picker can explain itself. */
+  readonly shares: ExplainablePicker["shares"] | undefined;
+
+  constructor(real: Picker, shadow: Picker, tally: Tally) {
+    this.real = real;
+    this.shadow = shadow;
+    this.#tally = tally;
+    this.shares = isExplainable(real) ? (call) => real.shares(call) : undefined;
+  }
+
+  pick(call: CallInfo): Node | undefined {
+    const node = this.real.pick(call);
+    const other = this.shadow.pick(call);
+    if (node !== undefined && other !== undefined) this.#tally.add(node, other);
+    return node;
+  }
+
+  observe(node: Node, latencyMs: number, outcome: Outcome, now: number): void {
+    this.real.observe?.(node, latencyMs, outcome, now);
+    this.shadow.observe?.(node, latencyMs, outcome, now);
+  }
+}
+
+class Counts {
+  picked = 0;
+  shadowPicked = 0;
+}
+
+class Tally {
+  #picks = 0;
+  #differing = 0;
+  #counts: Map<Node, Counts> = new Map();
+
+  /** A node that is out for a while keeps its counts; those long gone are let go, so that their number is bounded. */
+  keep(nodes: readonly Node[]): void {
+    if (this.#counts.size <= 2 * nodes.length + 100) return;
+    const kept = new Map<Node, Counts>();
+    for (const node of nodes) {
+      const counts = this.#counts.get(node);
+      if (counts !== undefined) kept.set(node, counts);
+    }
+    this.#counts = kept;
+  }
+
+  add(node: Node, other: Node): void {
+    this.#picks++;
+    this.#of(node).picked++;
+    this.#of(other).shadowPicked++;
+    if (other !== node) this.#differing++;
+  }
+
+  report(policy: string, shadow: string): ShadowReport {
+    const picks = this.#picks;
+    const nodes = Array.from(this.#counts, ([{ key }, { picked, shadowPicked }]) => {
+      return { address: key, share: picked / picks, shadowShare: shadowPicked / picks };
+    });
+    nodes.sort((one, other) => other.share - one.share || (one.address < other.address ? -1 : 1));
+    const report = { policy, shadow, picks, differing: this.#differing, nodes };
+    return Object.defineProperty(report, "toString", { value: () => table(report) }) as ShadowReport;
+  }
+
+  #of(node: Node): Counts {
+    const known = this.#counts.get(node);
+    if (known !== undefined) return known;
+    const counts = new Counts();
+    this.#counts.set(node, counts);
+    return counts;
+  }
+}
+
+function table({ policy, shadow, picks, differing, nodes }: Omit<ShadowReport, "toString">): string {
+  const part = picks === 0 ? 0 : differing / picks;
+  const width = Math.max(4, ...nodes.map(({ address }) => address.length));
+  const columns = [policy, shadow].map((name) => Math.max(7, name.length));
+  const line = (first: string, ...cells: readonly string[]): string =>
+    [first.padEnd(width), ...cells.map((cell, column) => cell.padStart(columns[column] ?? 0))].join("  ");
+  return [
+    `${shadow} in the shadow of ${policy}: another node in ${differing} of ${picks} picks (${percent(part)})`,
+    line("node", policy, shadow),
+    ...nodes.map(({ address, share, shadowShare }) => line(address, percent(share), percent(shadowShare))),
+  ].join("\n");
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)}%`;
+}

@@ -1,0 +1,107 @@
+/**
+ * Sorts many uniform hashes in slices: a bucket sort, so that each step is short and their number is known.
+ *
+ * With about one hash to a bucket, the buckets also are the index that finds a place among the sorted hashes in
+ * constant time, where a binary search over a million of them waits for memory twenty times.
+ */
+export class SlicedSort {
+  /** The places of the hashes in order, once done. */
+  readonly order: Uint32Array;
+  /** For each bucket, where it begins in `order`; one more for the end. */
+  readonly starts: Uint32Array;
+  /** The bucket of a hash is what is left of it after this shift to the right. */
+  readonly shift: number;
+
+  readonly #hashes: Uint32Array;
+  readonly #isBefore: (left: number, right: number) => boolean;
+  #ends: Uint32Array | undefined;
+  #phase: "count" | "sum" | "place" | "sort" | "done" = "count";
+  #position = 0;
+
+  /** @param isBefore decides between the places of two equal hashes, so that the order never depends on the input's. */
+  constructor(hashes: Uint32Array, isBefore: (left: number, right: number) => boolean) {
+    const bits = Math.min(24, Math.max(1, Math.ceil(Math.log2(hashes.length))));
+    this.#hashes = hashes;
+    this.#isBefore = isBefore;
+    this.shift = 32 - bits;
+    this.order = new Uint32Array(hashes.length);
+    this.starts = new Uint32Array(2 ** bits + 1);
+  }
+
+  /** Works for about `steps` steps; returns how many it took, fewer than given only when all is done. */
+  advance(steps: number): number {
+    let left = steps;
+    while (left > 0 && this.#phase !== "done") {
+      const isOverBuckets = this.#phase === "sum" || this.#phase === "sort";
+      const end = isOverBuckets ? this.starts.length - 1 : this.#hashes.length;
+      const stop = Math.min(end, this.#position + left);
+      left -= stop - this.#position;
+      if (this.#phase === "count") this.#count(stop);
+      else if (this.#phase === "sum") this.#sum(stop);
+      else if (this.#phase === "place") this.#place(stop);
+      else this.#sort(stop);
+      this.#position = stop;
+      if (stop === end) this.#nextPhase();
+    }
+    return steps - left;
+  }
+
+  #nextPhase(): void {
+    this.#position = 0;
+    if (this.#phase === "count") this.#phase = "sum";
+    else if (this.#phase === "sum") {
+      this.#phase = "place";
+      this.#ends = this.starts.slice();
+    } else if (this.#phase === "place") {
+      this.#phase = "sort";
+      this.#ends = undefined;
+    } else this.#phase = "done";
+  }
+
+  #count(stop: number): void {
+    const { starts, shift } = this;
+    for (let place = this.#position; place < stop; place++) {
+      const next = ((this.#hashes[place] as number) >>> shift) + 1;
+      starts[next] = (starts[next] as number) + 1;
+    }
+  }
+
+  #sum(stop: number): void {
+    const { starts } = this;
+    for (let bucket = this.#position; bucket < stop; bucket++) {
+      starts[bucket + 1] = (starts[bucket + 1] as number) + (starts[bucket] as number);
+    }
+  }
+
+  #place(stop: number): void {
+    const ends = this.#ends as Uint32Array;
+    for (let place = this.#position; place < stop; place++) {
+      const bucket = (this.#hashes[place] as number) >>> this.shift;
+      const spot = ends[bucket] as number;
+      this.order[spot] = place;
+      ends[bucket] = spot + 1;
+    }
+  }
+
+  /** By insertion: a bucket holds one or two. */
+  #sort(stop: number): void {
+    const { order, starts } = this;
+    for (let bucket = this.#position; bucket < stop; bucket++) {
+      const first = starts[bucket] as number;
+      const end = starts[bucket + 1] as number;
+      for (let next = first + 1; next < end; next++) {
+        const place = order[next] as number;
+        let spot = next;
+        for (; spot > first && this.#isLess(place, order[spot - 1] as number); spot--) {
+          order[spot] = order[spot - 1] as number;
+        }
+        order[spot] = place;
+      }
+    }
+  }
+
+  #isLess(left: number, right: number): boolean {
+    const difference = (this.#hashes[left] as number) - (this.#hashes[right] as number);
+    return difference < 0 || (difference === 0 && this.#isBefore(left, right));
+  }
+}
