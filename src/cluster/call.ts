@@ -212,7 +212,9 @@ export abstract class Call implements CallInfo, Deadline {
       this.rules.retry,
       cluster.options.random,
     );
-    if (delayMs === undefined || !cluster.withdrawRetry(now)) return false;
+    // The budget guards the nodes; an attempt that ended by our own shortage has reached none.
+    const isFree = outcome.reason === "shortage";
+    if (delayMs === undefined || (!isFree && !cluster.withdrawRetry(now))) return false;
     this.#remember(attempt.node, outcome, error);
     this.#endAttempt(outcome, now);
     if (retries.hasSubscribers) {

@@ -10,12 +10,14 @@ import { parseAddress } from "../core/address.ts";
 import { Attempt } from "../core/attempt.ts";
 import type { Clock } from "../core/clock.ts";
 import { Deadlines } from "../core/deadlines.ts";
+import { enableDebugLog } from "../core/debug.ts";
 import { BalancerError } from "../core/errors.ts";
 import { discoveryErrors, discoveryUpdates } from "../core/events.ts";
 import { LoopLag } from "../core/loop-lag.ts";
 import type { Node } from "../core/node.ts";
 import { OptionReader } from "../core/option-reader.ts";
 import type { Outcome } from "../core/outcome.ts";
+import { countStates, describeSummary, type InspectOptions, inspect, type Summary } from "../core/summary.ts";
 import { type NodeView, viewOf } from "../core/view.ts";
 import { type DiscoveryState, Guard, type GuardedSet } from "../discovery/guard.ts";
 import { RetryBudget } from "../resilience/retry-budget.ts";
@@ -57,6 +59,7 @@ export class Cluster implements AsyncDisposable {
   /** @throws TypeError or RangeError that names the option and the value it got. */
   constructor(options: ClusterOptions) {
     this.options = resolveOptions(options);
+    enableDebugLog();
     const { name, clock, discovery, scheme, allowEmpty, random, retryBudget } = this.options;
     this.name = name;
     this.clock = clock;
@@ -163,6 +166,30 @@ export class Cluster implements AsyncDisposable {
     const now = this.clock.now();
     this.nodeSet.refresh(now);
     return explain(this.name, this.options.policy.name, this.nodeSet, call, now, this.#wallOffsetMs);
+  }
+
+  /** Plain data for logs: what `nodes` says, and how the service is. */
+  toJSON(): Summary {
+    const { nodes, failingOpen, closed } = this;
+    return {
+      name: this.name,
+      policy: this.options.policy.name,
+      discovery: this.discoveryState.state,
+      failingOpen,
+      closed,
+      states: countStates(nodes),
+      nodes,
+    };
+  }
+
+  /** What `console.log` prints. */
+  [inspect](depth: number, options: InspectOptions): string {
+    return this.describe("Cluster", depth, options);
+  }
+
+  /** @internal */
+  describe(kind: string, depth: number, options: InspectOptions): string {
+    return describeSummary(kind, this.toJSON(), depth, options, this.clock.now() + this.#wallOffsetMs);
   }
 
   /** Takes no new calls, waits for those under way, and lets everything go. */
