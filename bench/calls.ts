@@ -1,121 +1,70 @@
 /**
  * CPU per call through each balancer, as ratios to round robin over bare undici Pools.
  *
- * All systems call the same servers in one run. Blocks of calls alternate, in random order, so that whatever else
- * the machine does meets all of them alike; a ratio is taken within each round, and the median of the ratios is the
- * figure. CPU time is this process's own (user and system); the servers are another process.
+ * Every system has a process of its own, and all call the same servers. Blocks of calls take turns, one system at a
+ * time and in random order, so that whatever else the machine does meets all of them alike; a ratio is taken within
+ * each round, and the median of the ratios is the figure. CPU time is that of the system's own process, user and
+ * system; the servers are another process.
  */
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { Agent, BalancedPool, type Dispatcher, Pool } from "undici";
-import { Balancer } from "../src/index.ts";
-import { exposeCollector } from "./measure.ts";
+import { createSeededRandom } from "../src/core/random.ts";
+import { systems } from "./call-systems.ts";
 import { median, quantile } from "./statistics.ts";
 
-const rounds = 60;
-const callsPerBlock = 4_000;
+const rounds = 40;
+/** Long enough for garbage collections to spread evenly over the blocks. */
+const callsPerBlock = 8_000;
+const warmUpCalls = 24_000;
 const concurrency = 32;
-const collect = exposeCollector();
 
-interface System {
-  readonly name: string;
-  readonly call: () => Promise<Dispatcher.ResponseData>;
-  readonly close: () => Promise<void>;
+async function block(worker: ChildProcess, calls: number): Promise<number> {
+  const settled = new AbortController();
+  worker.send({ calls, concurrency });
+  const message = once(worker, "message", settled);
+  const ended = once(worker, "exit", settled).then(() => Promise.reject(new Error("a worker ended")));
+  try {
+    const [microseconds] = (await Promise.race([message, ended])) as [number];
+    return microseconds;
+  } finally {
+    settled.abort();
+    await Promise.allSettled([message, ended]);
+  }
 }
 
-/** The yardstick: what a program would do by hand. */
-function barePools(addresses: readonly string[]): System {
-  const pools = addresses.map((address) => new Pool(address, { connections: 100 }));
-  let next = 0;
-  return {
-    name: "round robin over bare Pools",
-    call: () => (pools[next++ % pools.length] as Pool).request({ path: "/v1/orders/42", method: "GET" }),
-    close: async () => {
-      await Promise.all(pools.map((pool) => pool.close()));
-    },
-  };
-}
-
-function evenkeel(addresses: readonly string[]): System {
-  const balancer = new Balancer({ name: "orders", discovery: addresses });
-  return {
-    name: "Evenkeel, all defaults on",
-    call: () => balancer.request({ path: "/v1/orders/42", method: "GET" }),
-    close: () => balancer.close(),
-  };
-}
-
-function balancedPool(addresses: readonly string[]): System {
-  const pool = new BalancedPool([...addresses], { connections: 100 });
-  return {
-    name: "undici BalancedPool",
-    call: () => pool.request({ path: "/v1/orders/42", method: "GET" }),
-    close: () => pool.close(),
-  };
-}
-
-function agent(addresses: readonly string[]): System {
-  const all = new Agent({ connections: 100 });
-  let next = 0;
-  return {
-    name: "undici Agent, round robin by hand",
-    call: () =>
-      all.request({
-        origin: addresses[next++ % addresses.length] as string,
-        path: "/v1/orders/42",
-        method: "GET",
-      }),
-    close: () => all.close(),
-  };
-}
-
-/** CPU microseconds per call of one block. The answers' bytes are added up and checked after the timed part. */
-async function block(system: System, calls: number): Promise<number> {
-  let started = 0;
-  let bytes = 0;
-  const worker = async () => {
-    while (started < calls) {
-      started++;
-      const { body } = await system.call();
-      bytes += (await body.arrayBuffer()).byteLength;
-    }
-  };
-  // One block must not pay for the garbage of the one before.
-  collect();
-  const before = process.cpuUsage();
-  await Promise.all(Array.from({ length: concurrency }, worker));
-  const { user, system: kernel } = process.cpuUsage(before);
-  const expected = calls * JSON.stringify({ id: 42, state: "shipped", items: [1, 2, 3] }).length;
-  if (bytes !== expected) throw new Error(`${system.name}: ${bytes} bytes came, expected ${expected}`);
-  return (user + kernel) / calls;
+function start(program: string, ...args: readonly string[]): ChildProcess {
+  return fork(new URL(program, import.meta.url), args, { execArgv: [] });
 }
 
 export async function benchCalls(): Promise<string> {
-  const child = fork(new URL("./servers.ts", import.meta.url), { execArgv: [] });
-  const [ports] = (await once(child, "message")) as [number[]];
+  const servers = start("./servers.ts");
+  const [ports] = (await once(servers, "message")) as [number[]];
   const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
-  const systems = [barePools(addresses), evenkeel(addresses), balancedPool(addresses), agent(addresses)];
-  const perCall = new Map<System, number[]>(systems.map((system) => [system, []]));
-  for (const system of systems) await block(system, 3 * callsPerBlock);
+  const names = Object.keys(systems);
+  const workers = names.map((name) => start("./call-worker.ts", name, ...addresses));
+  const costs = names.map((): number[] => []);
+  const random = createSeededRandom(1);
+  for (const worker of workers) await block(worker, warmUpCalls);
   for (let round = 0; round < rounds; round++) {
-    // Each system follows each other one equally often.
-    const order = systems.map((_, index) => systems[(index + round) % systems.length] as System);
-    if (round % 2 === 1) order.reverse();
-    for (const system of order) perCall.get(system)?.push(await block(system, callsPerBlock));
+    const order = names
+      .map((_, index) => ({ index, at: random() }))
+      .sort((left, right) => left.at - right.at);
+    for (const { index } of order) {
+      costs[index]?.push(await block(workers[index] as ChildProcess, callsPerBlock));
+    }
   }
-  for (const system of systems) await system.close();
-  child.disconnect();
-  const yardstick = perCall.get(systems[0] as System) as number[];
-  const rows = systems.map((system) => {
-    const costs = perCall.get(system) as number[];
-    const ratios = costs.map((cost, index) => cost / (yardstick[index] as number));
+  for (const child of [...workers, servers]) child.disconnect();
+  const yardstick = costs[0] as number[];
+  const rows = names.map((name, index) => {
+    const own = costs[index] as number[];
+    const ratios = own.map((cost, round) => cost / (yardstick[round] as number));
     const [low, high] = [quantile(ratios, 0.25), quantile(ratios, 0.75)];
-    return `| ${system.name} | ${median(costs).toFixed(1)} | ${median(ratios).toFixed(3)} | ${low.toFixed(3)} to ${high.toFixed(3)} |`;
+    return `| ${name} | ${median(own).toFixed(1)} | ${median(ratios).toFixed(3)} | ${low.toFixed(3)} to ${high.toFixed(3)} |`;
   });
   return [
     "## CPU per call",
     "",
-    `GET over HTTP/1.1 to 5 nodes, ${concurrency} at a time; ${rounds} rounds of ${callsPerBlock} calls for each system, interleaved.`,
+    `GET over HTTP/1.1 to 5 nodes, ${concurrency} at a time; ${rounds} rounds of ${callsPerBlock.toLocaleString("en")} calls for each system, each in a process of its own, in turns.`,
     "Mark: Evenkeel at most 1.05.",
     "",
     "| system | CPU µs per call | ratio to bare Pools (median) | middle half of the ratios |",

@@ -25,6 +25,20 @@ const commands: ReadonlyMap<string, Command> = new Map([
       load: async () => (await import("./demo.ts")).demo,
     },
   ],
+  [
+    "record",
+    {
+      summary: "write down what a program's calls meet, as a trace",
+      load: async () => (await import("./record.ts")).record,
+    },
+  ],
+  [
+    "replay",
+    {
+      summary: "what each policy would have made of a trace, by simulation",
+      load: async () => (await import("./replay.ts")).replay,
+    },
+  ],
 ]);
 
 const listed = Array.from(commands, ([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`).join("\n");

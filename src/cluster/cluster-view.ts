@@ -1,12 +1,18 @@
 /** A cluster with options for some calls. It has no life of its own: the cluster is what is closed. */
 
-import { type InspectOptions, inspect, type Summary } from "../core/summary.ts";
+import { inspectBy, type Summary } from "../core/summary.ts";
 import { type CallRules, resolveRules, type WithOptions } from "./call-rules.ts";
 import type { Cluster } from "./cluster.ts";
 import { type CallOptions, FunctionCall, type NodeAttempt } from "./function-call.ts";
 import { describeRules, type RulesSummary, summarizeRules } from "./rules-summary.ts";
 
 export class ClusterView {
+  static {
+    inspectBy(ClusterView.prototype, (view, depth, options) =>
+      view.cluster.describe(`ClusterView with ${describeRules(view.#rules)} of`, depth, options),
+    );
+  }
+
   readonly cluster: Cluster;
   readonly #rules: CallRules;
 
@@ -23,11 +29,6 @@ export class ClusterView {
   /** As the cluster's, with the options of these calls. */
   toJSON(): Summary & { readonly rules: RulesSummary } {
     return { ...this.cluster.toJSON(), rules: summarizeRules(this.#rules) };
-  }
-
-  /** What `console.log` prints. */
-  [inspect](depth: number, options: InspectOptions): string {
-    return this.cluster.describe(`ClusterView with ${describeRules(this.#rules)} of`, depth, options);
   }
 
   /** A view of this view. */

@@ -17,9 +17,17 @@ import { LoopLag } from "../core/loop-lag.ts";
 import type { Node } from "../core/node.ts";
 import { OptionReader } from "../core/option-reader.ts";
 import type { Outcome } from "../core/outcome.ts";
-import { countStates, describeSummary, type InspectOptions, inspect, type Summary } from "../core/summary.ts";
+import {
+  countStates,
+  describeSummary,
+  type InspectOptions,
+  inspectBy,
+  type Summary,
+  showNamesOnly,
+} from "../core/summary.ts";
 import { type NodeView, viewOf } from "../core/view.ts";
 import { type DiscoveryState, Guard, type GuardedSet } from "../discovery/guard.ts";
+import type { ShadowReport } from "../policy/shadow.ts";
 import { RetryBudget } from "../resilience/retry-budget.ts";
 import type { Call } from "./call.ts";
 import { type CallRules, resolveRules, rulesOf, type WithOptions } from "./call-rules.ts";
@@ -30,6 +38,10 @@ import { NodeSet } from "./node-set.ts";
 import { type ClusterOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 
 export class Cluster implements AsyncDisposable {
+  static {
+    inspectBy(Cluster.prototype, (cluster, depth, options) => cluster.describe("Cluster", depth, options));
+  }
+
   readonly name: string;
   /** What the options came to, defaults filled in. */
   readonly options: ResolvedOptions;
@@ -59,6 +71,7 @@ export class Cluster implements AsyncDisposable {
   /** @throws TypeError or RangeError that names the option and the value it got. */
   constructor(options: ClusterOptions) {
     this.options = resolveOptions(options);
+    showNamesOnly(this.options.tls);
     enableDebugLog();
     const { name, clock, discovery, scheme, allowEmpty, random, retryBudget } = this.options;
     this.name = name;
@@ -95,6 +108,11 @@ export class Cluster implements AsyncDisposable {
 
   get discoveryState(): DiscoveryState {
     return this.#guard.state;
+  }
+
+  /** How often the option `shadow` would have picked another node, and the spread that it would have given. */
+  get shadowReport(): ShadowReport | undefined {
+    return this.options.shadowed?.report;
   }
 
   get closed(): boolean {
@@ -180,11 +198,6 @@ export class Cluster implements AsyncDisposable {
       states: countStates(nodes),
       nodes,
     };
-  }
-
-  /** What `console.log` prints. */
-  [inspect](depth: number, options: InspectOptions): string {
-    return this.describe("Cluster", depth, options);
   }
 
   /** @internal */

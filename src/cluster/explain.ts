@@ -1,7 +1,7 @@
 /** Why calls go where they go, as data and as a table for people. */
 import type { CallInfo } from "../core/contracts.ts";
 import type { Node } from "../core/node.ts";
-import { inspect } from "../core/summary.ts";
+import { inspectBy } from "../core/summary.ts";
 import { type NodeState, stateOf } from "../core/view.ts";
 import { type CostFactors, costFactors } from "../policy/cost.ts";
 import { isExplainable } from "../policy/shares.ts";
@@ -79,12 +79,11 @@ export function explain(
     nextTrial: set.trials[0]?.key,
     nodes,
   };
-  const toString = () => table(explanation, now + wallOffsetMs);
+  const text = () => table(explanation, now + wallOffsetMs);
   // Beside the data, not in it: neither JSON nor a comparison meets them.
-  return Object.defineProperties(explanation, {
-    toString: { value: toString },
-    [inspect]: { value: toString },
-  }) as Explanation;
+  Object.defineProperty(explanation, "toString", { value: text });
+  inspectBy(explanation, text);
+  return explanation;
 }
 
 /** Without weight a node carries nothing, at any cost; the formula would divide 0 by 0. */

@@ -12,7 +12,7 @@ import type { CheckedEndpoint } from "../core/endpoint.ts";
 import { nodeStates } from "../core/events.ts";
 import { Fleet } from "../core/fleet.ts";
 import { type Health, Node } from "../core/node.ts";
-import type { Outcome } from "../core/outcome.ts";
+import { type Outcome, success } from "../core/outcome.ts";
 import { type NodeState, stateOf } from "../core/view.ts";
 import type { GuardedSet } from "../discovery/guard.ts";
 import { ejectionReason, judge, mostFail, type Surroundings, takeOut } from "../health/ejection.ts";
@@ -54,8 +54,11 @@ export class NodeSet {
   readonly #options: ResolvedOptions;
   readonly #onSuspectFailed: (node: Node) => void;
   readonly #fleet: Fleet = new Fleet();
-  /** For calls of views with a zone of their own, until the next rebuild. */
-  readonly #pickersOfZones: Map<string | undefined, Picker> = new Map();
+  /** For calls of views with a zone of their own: the picker, and the set of callable nodes that it was built for. */
+  readonly #pickersOfZones: Map<
+    string | undefined,
+    { readonly picker: Picker | undefined; readonly set: readonly Node[] }
+  > = new Map();
   readonly #drainedKeys: Set<string> = new Set();
   readonly #drainTimers: Map<Node, Timer> = new Map();
   #eligible: readonly Node[] = [];
@@ -121,10 +124,12 @@ export class NodeSet {
   /** The picker for calls that prefer another zone than the caller's own, made on first use. */
   #pickerOf(zone: string | undefined): Picker | undefined {
     const known = this.#pickersOfZones.get(zone);
-    if (known !== undefined) return known;
+    if (known?.set === this.callable) return known.picker;
     const { policy, random } = this.#options;
-    const picker = buildPicker(policy, this.#eligible, this.callable, zone, random, undefined);
-    if (picker !== undefined && this.#pickersOfZones.size < mostZones) this.#pickersOfZones.set(zone, picker);
+    const picker = buildPicker(policy, this.#eligible, this.callable, zone, random, known?.picker);
+    if (known !== undefined || this.#pickersOfZones.size < mostZones) {
+      this.#pickersOfZones.set(zone, { picker, set: this.callable });
+    }
     return picker;
   }
 
@@ -140,6 +145,9 @@ export class NodeSet {
     const { node } = attempt;
     if (node.health.kind !== "in") this.#passTrial(attempt, now);
     else if (node.spared) this.#unspare(node, now);
+    if (attempt.latencyMs !== undefined) {
+      this.#options.policy.observe?.(node, attempt.latencyMs, success, now);
+    }
   }
 
   /** The one place where the end of an attempt meets the health of its node. */
@@ -147,6 +155,9 @@ export class NodeSet {
     const { node } = attempt;
     const { health } = node;
     if (isRefusal(outcome)) node.forgetLatency();
+    if (outcome.kind !== "success" && attempt.latencyMs !== undefined) {
+      this.#options.policy.observe?.(node, attempt.latencyMs, outcome, now);
+    }
     if (health.kind === "in") {
       if (outcome.kind === "failure" && node.drainCause === undefined) this.#judge(node, outcome, now);
       else if (outcome.kind === "success" && node.spared) this.#unspare(node, now);
@@ -344,7 +355,6 @@ export class NodeSet {
     this.callable = this.failingOpen ? eligible : inService;
     const { policy, zone, random } = this.#options;
     this.picker = buildPicker(policy, eligible, this.callable, zone, random, this.picker);
-    this.#pickersOfZones.clear();
     if (wereAllOut && !this.#allOut) this.#hasten(now);
   }
 

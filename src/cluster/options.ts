@@ -8,6 +8,7 @@ import type { Random } from "../core/random.ts";
 import { list } from "../discovery/list.ts";
 import type { EjectionRules } from "../health/ejection.ts";
 import { leastCost } from "../policy/least-cost.ts";
+import { type ShadowedPolicy, withShadow } from "../policy/shadow.ts";
 import type { RetryRules } from "../resilience/retry.ts";
 import type { RetryBudgetOptions } from "../resilience/retry-budget.ts";
 import { resolveRetry } from "./call-rules.ts";
@@ -101,6 +102,8 @@ export interface ClusterOptions {
   readonly discovery: Discovery | readonly (Endpoint | string)[];
   /** Default `leastCost()`. */
   readonly policy?: Policy | undefined;
+  /** Picks along with `policy` without a call being sent; see `shadowReport`. */
+  readonly shadow?: Policy | undefined;
   readonly timeouts?: TimeoutOptions | undefined;
   /** `false`: every call is sent once, whatever happens. */
   readonly retry?: false | RetryOptions | undefined;
@@ -123,7 +126,9 @@ export interface ClusterOptions {
 export interface ResolvedOptions {
   readonly name: string;
   readonly discovery: Discovery;
+  /** With the shadow's own picks inside, where there is a shadow. */
   readonly policy: Policy;
+  readonly shadowed: ShadowedPolicy | undefined;
   readonly timeouts: {
     readonly totalMs: number;
     readonly attemptMs: number;
@@ -163,10 +168,14 @@ export function resolveOptions(given: ClusterOptions): ResolvedOptions {
   const name = options.string("name");
   if (name === undefined) throw new TypeError("name must be given: the service's name, as in its URLs");
   const random = options.function<Random>("random");
+  const policy = options.object<Policy>("policy", ["build"]) ?? leastCost({ random });
+  const shadow = options.object<Policy>("shadow", ["build"]);
+  const shadowed = shadow === undefined ? undefined : withShadow(policy, shadow);
   const resolved: ResolvedOptions = {
     name,
     discovery: resolveDiscovery(options.value("discovery")),
-    policy: options.object<Policy>("policy", ["build"]) ?? leastCost({ random }),
+    policy: shadowed ?? policy,
+    shadowed,
     timeouts: resolveTimeouts(options.nested("timeouts")),
     ...resolveRetry(options.value("retry")),
     ...resolveHealth(options.nested("health")),

@@ -151,3 +151,44 @@ describe("views", () => {
     expect(() => cluster.with({ retry: { budget: false } as object })).toThrow("unknown option retry.budget");
   });
 });
+
+describe("a shadow", () => {
+  it("picks along without a call being sent, and tells how often it would differ", async () => {
+    await using cluster = createCluster([{ address: address(1) }, { address: address(2) }], {
+      policy: roundRobin({ random: () => 0 }),
+      shadow: random({ random: createSeededRandom(3) }),
+    });
+    expect(cluster.explain().policy).toBe("roundRobin");
+    await countBy(cluster, 1_000, () => "");
+    expect(cluster.nodes.map(({ calls }) => calls)).toEqual([500, 500]);
+    const report = cluster.shadowReport;
+    // Two nodes by chance against taking turns: half differ. Four standard deviations of 1,000 are 63.
+    expect(report?.picks).toBe(1_000);
+    expect(Math.abs((report?.differing ?? 0) - 500)).toBeLessThan(63);
+  });
+
+  it("is not there unless asked for", async () => {
+    await using cluster = createCluster([{ address: address(1) }]);
+    expect(cluster.shadowReport).toBeUndefined();
+  });
+});
+
+describe("a policy that keeps averages of its own", () => {
+  it("is told of good answers and of failures, with their times", async () => {
+    const told: string[] = [];
+    const plain = roundRobin();
+    await using cluster = createCluster([{ address: address(1) }], {
+      retry: false,
+      policy: {
+        name: "told",
+        build: (nodes, previous) => plain.build(nodes, previous),
+        observe: (node, latencyMs, outcome) => told.push(`${node.key} ${outcome.kind} ${latencyMs}`),
+      },
+    });
+    await cluster.call(() => "answer");
+    await cluster
+      .call(() => Promise.reject(Object.assign(new Error("reset"), { code: "ECONNRESET" })))
+      .catch(() => {});
+    expect(told).toEqual([`${address(1)} success 0`, `${address(1)} failure 0`]);
+  });
+});

@@ -2,8 +2,12 @@
 import type { CallInfo, Picker, Policy } from "../core/contracts.ts";
 import type { Node } from "../core/node.ts";
 import type { Random } from "../core/random.ts";
+import { hashString } from "../policy/hash.ts";
 import { type ExplainablePicker, isExplainable } from "../policy/shares.ts";
 import { splitIntoTiers, type Tier } from "./tiers.ts";
+
+/** Makes the hash for tiers independent of the policies' own. Any number but theirs. */
+const tierSeed = 0x7_1e_25;
 
 /**
  * The picker for the nodes that may be called: the policy's own where there is nothing to prefer.
@@ -42,7 +46,7 @@ export class TieredPicker implements ExplainablePicker {
   }
 
   pick(call: CallInfo): Node | undefined {
-    const drawn = this.#draw();
+    const drawn = this.#draw(call.hashKey);
     const node = this.#inOrder[drawn]?.pick(call);
     if (node !== undefined) return node;
     // The call has tried all of that tier: the others, in order of preference.
@@ -63,8 +67,9 @@ export class TieredPicker implements ExplainablePicker {
     return shares;
   }
 
-  #draw(): number {
-    let point = this.#random();
+  /** By chance; calls with the same key always the same way, as their policy would have them. */
+  #draw(hashKey: string | undefined): number {
+    let point = hashKey === undefined ? this.#random() : (hashString(hashKey, tierSeed) >>> 0) / 2 ** 32;
     let chosen = 0;
     for (let index = 0; index < this.#tiers.length; index++) {
       const { share } = this.#tiers[index] as Tier;

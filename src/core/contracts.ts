@@ -70,17 +70,6 @@ export interface CallInfo {
 export interface Picker {
   /** The node for this call, or undefined when every node of the set was tried. */
   pick(call: CallInfo): Node | undefined;
-  /**
-   * Only for a picker that keeps averages of its own: told of each attempt that says how fast or how well a node
-   * answers, on the newest picker. A good answer comes as a success at its final headers; whatever ends otherwise,
-   * when it ends, with the time until its final headers or, without any, until its end. A body that breaks off
-   * after good headers gives both.
-   *
-   * @param node may have left the set meanwhile.
-   * @param latencyMs in milliseconds, without the time in which this process was blocked.
-   * @param now the cluster's clock; may be a little less than in the call before.
-   */
-  observe?(node: Node, latencyMs: number, outcome: Outcome, now: number): void;
 }
 
 /** A selection algorithm. Options that it needs, such as its source of chance, are given to its factory. */
@@ -93,4 +82,15 @@ export interface Policy {
    * @param previous the picker that this one replaces, to take over where it stood.
    */
   build(nodes: readonly Node[], previous?: Picker): Picker;
+  /**
+   * Only for a policy that keeps averages of its own: told of each attempt that says how fast or how well a node
+   * answers. A good answer comes as a success at its final headers; whatever ends otherwise, when it ends. A body
+   * that breaks off after good headers gives both.
+   *
+   * @param node a node of any set that was built for; it may have been taken out meanwhile.
+   * @param latencyMs until the final headers or, without any, until the end; without the time in which this process
+   *   was blocked.
+   * @param now the cluster's clock.
+   */
+  observe?(node: Node, latencyMs: number, outcome: Outcome, now: number): void;
 }

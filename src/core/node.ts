@@ -8,6 +8,7 @@ import type { CheckedEndpoint } from "./endpoint.ts";
 import { blend, fade } from "./ewma.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Outcome } from "./outcome.ts";
+import { inspectBy } from "./summary.ts";
 import type { NodeState } from "./view.ts";
 import { SlidingSum } from "./window.ts";
 
@@ -46,7 +47,31 @@ const inService: Health = { kind: "in" };
 /** Why a node gets no new calls although discovery or the program still knows it. */
 export type DrainCause = "removed by discovery" | "drained by the program" | "weight 0";
 
+/** A node as plain data, without what depends on the time. */
+export interface NodeSummary {
+  readonly address: string;
+  /** As last published; `new` before that. */
+  readonly state: NodeState | "new";
+  /** The configured weight. */
+  readonly weight: number;
+  readonly zone: string | undefined;
+  readonly priority: number;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly inflight: number;
+  readonly latencyMs: number;
+  readonly failureRate: number;
+  readonly calls: number;
+  readonly failures: number;
+}
+
 export class Node {
+  static {
+    inspectBy(Node.prototype, ({ key, shownState, inflight, latencyMs, failureRate }) => {
+      const latency = `${latencyMs.toFixed(1)} ms`;
+      return `Node ${key} (${shownState}, ${inflight} in flight, ${latency}, failure rate ${failureRate.toFixed(2)})`;
+    });
+  }
+
   /** The canonical address; a node is the same node as long as its key is. */
   readonly key: string;
   readonly since: number;
@@ -121,6 +146,25 @@ export class Node {
     if (this.endpoint.address.scheme === "unix")
       throw new TypeError(`${this.key} is a socket and has no URL`);
     return path.startsWith("/") ? this.key + path : `${this.key}/${path}`;
+  }
+
+  /** What is known of it, as of the last refresh, as plain data. */
+  toJSON(): NodeSummary {
+    const { endpoint, inflight, latencyMs, failureRate, calls, failures } = this;
+    const { zone, priority, metadata } = endpoint;
+    return {
+      address: this.key,
+      state: this.shownState,
+      weight: endpoint.weight,
+      zone,
+      priority,
+      metadata,
+      inflight,
+      latencyMs,
+      failureRate,
+      calls,
+      failures,
+    };
   }
 
   /** Lets the averages fade for the time since they last did. */

@@ -13,8 +13,10 @@ import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
 import { BalancerError } from "../core/errors.ts";
 import type { Node } from "../core/node.ts";
+import { inspectBy, type Summary } from "../core/summary.ts";
 import type { NodeView } from "../core/view.ts";
 import type { DiscoveryState } from "../discovery/guard.ts";
+import type { ShadowReport } from "../policy/shadow.ts";
 import { Exchange, type ExchangeHost } from "./exchange.ts";
 import { createFetch } from "./fetch.ts";
 import { findHeader, withLastingHeaders } from "./headers.ts";
@@ -38,6 +40,12 @@ const { wrapHandler } = Dispatcher1Wrapper as unknown as {
  * Fields are private by type only: `compose()` returns a Proxy, on which `#private` fields cannot be read.
  */
 export class Balancer extends Dispatcher implements AsyncDisposable {
+  static {
+    inspectBy(Balancer.prototype, ({ cluster }, depth, options) =>
+      cluster.describe("Balancer", depth, options),
+    );
+  }
+
   readonly cluster: Cluster;
   /** WHATWG fetch on a path of this service, or on a URL whose host is its name. Bound. */
   readonly fetch: typeof globalThis.fetch;
@@ -100,6 +108,11 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     return this.cluster.discoveryState;
   }
 
+  /** See `Cluster.shadowReport`. */
+  get shadowReport(): ShadowReport | undefined {
+    return this.cluster.shadowReport;
+  }
+
   get closed(): boolean {
     return this.closing !== undefined;
   }
@@ -136,6 +149,11 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
   /** See `Cluster.explain`. */
   explain(call?: ExplainedCall): Explanation {
     return this.cluster.explain(call);
+  }
+
+  /** Plain data for logs: what `nodes` says, and how the service is. */
+  toJSON(): Summary {
+    return this.cluster.toJSON();
   }
 
   /**

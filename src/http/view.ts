@@ -1,11 +1,19 @@
 /** A balancer with options for some calls. It has no life of its own: the balancer is what is closed. */
 import { Dispatcher } from "undici";
 import { type CallRules, resolveRules, type WithOptions } from "../cluster/call-rules.ts";
+import { describeRules, type RulesSummary, summarizeRules } from "../cluster/rules-summary.ts";
+import { inspectBy, type Summary } from "../core/summary.ts";
 import type { Balancer } from "./balancer.ts";
 import { createFetch } from "./fetch.ts";
 
 /** Works wherever a dispatcher does. Fields are private by type only, as in `Balancer`. */
 export class BalancerView extends Dispatcher {
+  static {
+    inspectBy(BalancerView.prototype, ({ balancer, rules }, depth, options) =>
+      balancer.cluster.describe(`BalancerView with ${describeRules(rules)} of`, depth, options),
+    );
+  }
+
   readonly balancer: Balancer;
   /** As the balancer's, by the rules of this view. Bound. */
   readonly fetch: typeof globalThis.fetch;
@@ -23,6 +31,11 @@ export class BalancerView extends Dispatcher {
   /** A view of this view. */
   with(options: WithOptions): BalancerView {
     return new BalancerView(this.balancer, this.authority, resolveRules(this.rules, options, "with"));
+  }
+
+  /** As the balancer's, with the options of these calls. */
+  toJSON(): Summary & { readonly rules: RulesSummary } {
+    return { ...this.balancer.toJSON(), rules: summarizeRules(this.rules) };
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {

@@ -1,3 +1,4 @@
+/** The cost of a call on a node: its formula, and its factors. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Node } from "../core/node.ts";

@@ -22,7 +22,7 @@ export interface HashOptions {
   /**
    * How much more than its fair share of the calls in flight a node may have, at least 1; beyond it a key's calls
    * go on to the next node for that key. Default 1.25: no node has more than a quarter above its share, rounded up
-   * to whole calls, and 1 / 0.25^2 nodes at most are looked at on average (V. Mirrokni, M. Thorup, M.
+   * to whole calls, and the nodes to look at are few, of the order of 1 / 0.25^2 (V. Mirrokni, M. Thorup, M.
    * Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016). The share counts the call to come, so with few
    * calls in flight it is one or two calls. `false`: a key never leaves its node for load.
    */

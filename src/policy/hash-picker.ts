@@ -4,7 +4,7 @@ import type { Node } from "../core/node.ts";
 import type { Random } from "../core/random.ts";
 import { hashString } from "./hash.ts";
 import type { KeyReader } from "./hash-key.ts";
-import type { HashTable, TableBuild } from "./hash-table.ts";
+import type { HashTable, TableMaker } from "./hash-table.ts";
 import { LoadBound } from "./load-bound.ts";
 import { Rendezvous, unit } from "./rendezvous.ts";
 import { type ExplainablePicker, sharesOf } from "./shares.ts";
@@ -24,7 +24,7 @@ export interface HashPolicyParts {
   readonly boundFactor: number;
   readonly random: Random;
   readonly schedule: Schedule;
-  readonly startTable: (nodes: readonly Node[]) => TableBuild;
+  readonly tables: TableMaker;
 }
 
 export function hashPolicy(parts: HashPolicyParts): Policy {
@@ -33,7 +33,7 @@ export function hashPolicy(parts: HashPolicyParts): Policy {
     build(nodes, previous): Picker {
       const keeper =
         (previous instanceof HashPicker ? previous.keeperOf(parts) : undefined) ??
-        new TableKeeper(parts.startTable, parts.schedule);
+        new TableKeeper(parts.tables, parts.schedule);
       return new HashPicker(keeper.want(nodes), parts, keeper);
     },
   };
@@ -68,7 +68,7 @@ class HashPicker implements ExplainablePicker {
     if (key === undefined) return this.#pickByChance(call.tried);
     const hash = hashString(key);
     this.#bound.refresh();
-    if (this.#keeper.mayHurry) this.#keeper.hurry();
+    if (this.#keeper.hasNews) this.#keeper.begin();
     const { table } = this.#keeper;
     const node = table === undefined ? undefined : this.#pickByTable(table, hash, call.tried);
     if (node !== undefined) return node;
@@ -101,7 +101,7 @@ class HashPicker implements ExplainablePicker {
       ) {
         return node;
       }
-      place = place + 1 === owners.length ? 0 : place + 1;
+      place = table.next(place, hash);
     }
     return undefined;
   }

@@ -1,7 +1,7 @@
 /** What the two hash tables, ring and Maglev, have in common: places in a circle, each of them some node's. */
 import type { Node } from "../core/node.ts";
 
-/** A table that is complete. A key's nodes, first to last choice, are those from its place on, around the circle. */
+/** A table that is complete. A key's nodes, first to last choice, are those from its place on. */
 export interface HashTable {
   /** The nodes that it was made for, and what each of them weighed, warm-up aside. */
   readonly nodes: readonly Node[];
@@ -10,13 +10,19 @@ export interface HashTable {
   readonly owners: Uint32Array;
   /** The place of a hash of 32 bits. */
   locate(hash: number): number;
+  /** The place that follows, for that hash. */
+  next(place: number, hash: number): number;
+}
+
+/** How tables of one kind are made. */
+export interface TableMaker {
+  /** About how many steps a table for so many nodes takes; a step takes some 10 ns. */
+  steps(nodes: number): number;
+  start(nodes: readonly Node[]): TableBuild;
 }
 
 /** A table that is being made, a slice at a time. */
 export interface TableBuild {
-  readonly nodes: readonly Node[];
-  /** About how many steps it takes in all; a step takes some 10 ns. */
-  readonly steps: number;
   /** Works for about this many steps; the table once it is complete. */
   advance(steps: number): HashTable | undefined;
 }

@@ -1,3 +1,4 @@
+/** Least cost: who is as good as the cheapest, and how calls are spread among those. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Picker } from "../core/contracts.ts";

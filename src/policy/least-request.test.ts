@@ -1,3 +1,4 @@
+/** Least request: which of the nodes drawn takes the call, and the shares that it tells. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Node } from "../core/node.ts";

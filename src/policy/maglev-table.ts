@@ -9,7 +9,7 @@
  */
 import type { Node } from "../core/node.ts";
 import { hashString, mix } from "./hash.ts";
-import { fullWeights, type HashTable, type TableBuild } from "./hash-table.ts";
+import { fullWeights, type HashTable, type TableBuild, type TableMaker } from "./hash-table.ts";
 import { SlicedSort } from "./sliced-sort.ts";
 
 const nobody = 0xffffffff;
@@ -27,16 +27,37 @@ class MaglevTable implements HashTable {
     this.owners = owners;
   }
 
-  /** Multiplied instead of divided, since a table is prime and a remainder is slow: the high bits decide. */
   locate(hash: number): number {
-    return Math.floor(((hash >>> 0) / 0x1_0000_0000) * this.owners.length);
+    return scale(hash, this.owners.length);
+  }
+
+  /**
+   * Goes through the table in steps of the key's own, which reach every place of a prime number of them. With steps
+   * of one, the calls that leave a node would not be even over the others: places lie in regular patterns.
+   */
+  next(place: number, hash: number): number {
+    const size = this.owners.length;
+    const next = place + 1 + scale(mix(hash), size - 1);
+    return next < size ? next : next - size;
   }
 }
 
-/** Makes a Maglev table. */
-export class MaglevBuild implements TableBuild {
+/** From a hash to an integer below `size`, the high bits first. */
+function scale(hash: number, size: number): number {
+  return Math.floor(((hash >>> 0) / 0x1_0000_0000) * size);
+}
+
+/** How Maglev tables are made. @param size a prime. */
+export function maglevMaker(size: number): TableMaker {
+  return {
+    // A try takes half as long as a step of a ring.
+    steps: (nodes) => (size * Math.min(nodes, mostTries)) / 2 + 4 * nodes,
+    start: (nodes) => new MaglevBuild(nodes, size),
+  };
+}
+
+class MaglevBuild implements TableBuild {
   readonly nodes: readonly Node[];
-  readonly steps: number;
   readonly #weights: Float64Array;
   readonly #maxWeight: number;
   readonly #owners: Uint32Array;
@@ -59,8 +80,6 @@ export class MaglevBuild implements TableBuild {
   constructor(nodes: readonly Node[], size: number) {
     const count = nodes.length;
     this.nodes = nodes;
-    // A try takes half as long as a step of a ring.
-    this.steps = (size * Math.min(count, mostTries)) / 2 + 4 * count;
     this.#weights = fullWeights(nodes);
     this.#maxWeight = this.#weights.reduce((most, weight) => Math.max(most, weight), 0);
     this.#owners = new Uint32Array(size).fill(nobody);

@@ -10,7 +10,7 @@ import type { Random } from "../core/random.ts";
 import { readRandom } from "./chance.ts";
 import { type HashOptions, readBoundFactor, readKey } from "./hash-key.ts";
 import { hashPolicy } from "./hash-picker.ts";
-import { MaglevBuild } from "./maglev-table.ts";
+import { maglevMaker } from "./maglev-table.ts";
 import { type Schedule, scheduleSoon } from "./table-keeper.ts";
 
 export interface MaglevOptions extends HashOptions {
@@ -50,7 +50,7 @@ export function maglev(options: MaglevOptions = {}): Policy {
     boundFactor,
     random,
     schedule,
-    startTable: (nodes) => new MaglevBuild(nodes, tableSize),
+    tables: maglevMaker(tableSize),
   });
 }
 

@@ -13,36 +13,36 @@ const failureMs = 5_000;
 
 export class PeakAverage {
   #ms = 0;
-  #at = Number.NEGATIVE_INFINITY;
-
-  /** Whether it has taken a sample yet; before that it has no value. */
-  get isKnown(): boolean {
-    return this.#at !== Number.NEGATIVE_INFINITY;
-  }
+  /** When the last sample came; negative infinity before the first, when there is no value. */
+  sampledAt: number = Number.NEGATIVE_INFINITY;
 
   /** The average at a time in milliseconds; a time before the last sample is taken as that. */
   at(now: number, decayMs: number): number {
-    return now <= this.#at ? this.#ms : this.#ms * Math.exp((this.#at - now) / decayMs);
+    return now <= this.sampledAt ? this.#ms : this.#ms * Math.exp((this.sampledAt - now) / decayMs);
   }
 
   succeeded(latencyMs: number, now: number, decayMs: number): void {
-    if (latencyMs > this.#ms || !this.isKnown) this.#ms = latencyMs;
-    else this.#ms = latencyMs + (this.#ms - latencyMs) * Math.exp(Math.min(0, this.#at - now) / decayMs);
-    this.#at = Math.max(this.#at, now);
+    const weight = Math.exp(Math.min(0, this.sampledAt - now) / decayMs);
+    this.#take(Math.max(latencyMs, latencyMs + (this.#ms - latencyMs) * weight), now);
   }
 
   /** A failure counts 5 s, or as long as it took, or what the average was, whichever is the most. */
   failed(latencyMs: number, now: number): void {
-    this.#raise(Math.max(failureMs, latencyMs, this.#ms), now);
+    this.#take(Math.max(failureMs, latencyMs, this.#ms), now);
   }
 
   /** It took at least this long until the caller gave up. That says nothing unless it is more than was known. */
   stopped(latencyMs: number, now: number): void {
-    if (this.isKnown && latencyMs > this.#ms) this.#raise(latencyMs, now);
+    if (latencyMs > this.#ms && this.sampledAt > Number.NEGATIVE_INFINITY) this.#take(latencyMs, now);
   }
 
-  #raise(ms: number, now: number): void {
+  forget(): void {
+    this.#ms = 0;
+    this.sampledAt = Number.NEGATIVE_INFINITY;
+  }
+
+  #take(ms: number, now: number): void {
     this.#ms = ms;
-    this.#at = Math.max(this.#at, now);
+    this.sampledAt = Math.max(this.sampledAt, now);
   }
 }

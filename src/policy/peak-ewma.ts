@@ -52,44 +52,58 @@ export function peakEwma(options: PeakEwmaOptions = {}): Policy {
   const choices = reader.number("choices", { default: 2, min: 2, integer: true });
   const random = readRandom(reader);
   reader.end();
+  const averages = new PeakAverages(decayMs);
   return {
     name: "peakEwma",
-    build(nodes, previous): Picker {
-      const known = previous instanceof PeakEwmaPicker ? previous : undefined;
-      return new PeakEwmaPicker(nodes, decayMs, choices, random, known);
-    },
+    build: (nodes): Picker => new PeakEwmaPicker(nodes, averages, choices, random),
+    observe: (node, latencyMs, outcome, now) => averages.observe(node, latencyMs, outcome, now),
   };
+}
+
+/** The averages of all nodes. They outlive pickers, of which a cluster with zones or priorities has several. */
+class PeakAverages {
+  readonly decayMs: number;
+  /** The time of the last sample of any node: a pick asks no clock, and while calls are made, some end. */
+  now: number = Number.NEGATIVE_INFINITY;
+  readonly #byNode: WeakMap<Node, PeakAverage> = new WeakMap();
+
+  constructor(decayMs: number) {
+    this.decayMs = decayMs;
+  }
+
+  of(node: Node): PeakAverage {
+    const known = this.#byNode.get(node);
+    if (known !== undefined) return known;
+    const average = new PeakAverage();
+    this.#byNode.set(node, average);
+    return average;
+  }
+
+  observe(node: Node, latencyMs: number, outcome: Outcome, now: number): void {
+    const average = this.of(node);
+    if (now > this.now) this.now = now;
+    // What took it out was paid for: it starts anew, as the node's own averages do.
+    if (average.sampledAt < node.returnedAt) average.forget();
+    if (outcome.kind === "success") average.succeeded(latencyMs, now, this.decayMs);
+    else if (outcome.kind === "failure") average.failed(latencyMs, now);
+    else average.stopped(latencyMs, now);
+  }
 }
 
 class PeakEwmaPicker implements ExplainablePicker {
   readonly #nodes: readonly Node[];
-  readonly #decayMs: number;
+  readonly #all: PeakAverages;
+  /** In the order of the nodes. */
+  readonly #averages: readonly PeakAverage[];
   readonly #choices: number;
   readonly #draw: WeightedDraw;
-  /** In the order of the nodes, for picks. */
-  readonly #averages: PeakAverage[];
-  /** The same by node, for samples. A node that is taken out loses its average, as it does the node's own. */
-  readonly #byNode: Map<Node, PeakAverage>;
-  /** The time of the last sample of any node: a pick asks no clock, and while calls are made, some end. */
-  #now: number;
 
-  constructor(
-    nodes: readonly Node[],
-    decayMs: number,
-    choices: number,
-    random: Random,
-    previous: PeakEwmaPicker | undefined,
-  ) {
+  constructor(nodes: readonly Node[], all: PeakAverages, choices: number, random: Random) {
     this.#nodes = nodes;
-    this.#decayMs = decayMs;
+    this.#all = all;
+    this.#averages = nodes.map((node) => all.of(node));
     this.#choices = Math.min(choices, nodes.length);
     this.#draw = new WeightedDraw(nodes, random);
-    this.#averages = nodes.map((node) => {
-      const known = previous === undefined ? undefined : previous.#byNode.get(node);
-      return known ?? new PeakAverage();
-    });
-    this.#byNode = new Map(nodes.map((node, index) => [node, this.#averages[index] as PeakAverage]));
-    this.#now = previous === undefined ? Number.NEGATIVE_INFINITY : previous.#now;
   }
 
   pick(call: CallInfo): Node | undefined {
@@ -105,15 +119,6 @@ class PeakEwmaPicker implements ExplainablePicker {
     return best < 0 ? undefined : this.#nodes[best];
   }
 
-  observe(node: Node, latencyMs: number, outcome: Outcome, now: number): void {
-    const average = this.#byNode.get(node);
-    if (average === undefined) return;
-    if (now > this.#now) this.#now = now;
-    if (outcome.kind === "success") average.succeeded(latencyMs, now, this.#decayMs);
-    else if (outcome.kind === "failure") average.failed(latencyMs, now);
-    else average.stopped(latencyMs, now);
-  }
-
   /** Exact for two choices of up to 1,000 nodes; else counted over simulated picks, to about one percent. */
   shares(call: CallInfo): ReadonlyMap<Node, number> {
     const nodes = this.#nodes;
@@ -121,7 +126,7 @@ class PeakEwmaPicker implements ExplainablePicker {
       const beats = (challenger: number, holder: number) => this.#isLess(challenger, holder);
       return sharesOf(nodes, sharesByPairs(nodes, call.tried, beats));
     }
-    const twin = new PeakEwmaPicker(nodes, this.#decayMs, this.#choices, createSeededRandom(1), this);
+    const twin = new PeakEwmaPicker(nodes, this.#all, this.#choices, createSeededRandom(1));
     return sharesOf(nodes, sharesBySimulation(nodes, call, twin));
   }
 
@@ -137,9 +142,12 @@ class PeakEwmaPicker implements ExplainablePicker {
   }
 
   #expectedMs(index: number): number {
+    const node = this.#nodes[index] as Node;
     const average = this.#averages[index] as PeakAverage;
-    if (average.isKnown) return average.at(this.#now, this.#decayMs);
-    const { fresh, inflight, latencyMs } = this.#nodes[index] as Node;
-    return fresh && inflight > 0 ? unknownMs : latencyMs;
+    const { sampledAt } = average;
+    if (sampledAt > Number.NEGATIVE_INFINITY && sampledAt >= node.returnedAt) {
+      return average.at(this.#all.now, this.#all.decayMs);
+    }
+    return node.fresh && node.inflight > 0 ? unknownMs : node.latencyMs;
   }
 }

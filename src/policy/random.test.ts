@@ -1,3 +1,4 @@
+/** Random: only weight counts, and each policy has chance of its own. */
 import { expect, test } from "vitest";
 import type { Node } from "../core/node.ts";
 import { createSeededRandom } from "../core/random.ts";

@@ -7,7 +7,7 @@
  */
 import type { Node } from "../core/node.ts";
 import { hashString, mix } from "./hash.ts";
-import { fullWeights, type HashTable, type TableBuild } from "./hash-table.ts";
+import { fullWeights, type HashTable, type TableBuild, type TableMaker } from "./hash-table.ts";
 import { SlicedSort } from "./sliced-sort.ts";
 
 /** How often each point is looked at: made, counted, placed, sorted, taken over. */
@@ -44,12 +44,27 @@ class Ring implements HashTable {
     while (place < points.length && (points[place] as number) < target) place++;
     return place === points.length ? 0 : place;
   }
+
+  next(place: number): number {
+    return place + 1 === this.owners.length ? 0 : place + 1;
+  }
 }
 
-/** Makes a ring. */
-export class RingBuild implements TableBuild {
+/**
+ * How rings are made.
+ *
+ * @param pointsPerNode for a node of the usual weight.
+ * @param maxPoints of all nodes together; each has at least one, though.
+ */
+export function ringMaker(pointsPerNode: number, maxPoints: number): TableMaker {
+  return {
+    steps: (nodes) => stepsForEach * Math.min(maxPoints, nodes * pointsPerNode),
+    start: (nodes) => new RingBuild(nodes, pointsPerNode, maxPoints),
+  };
+}
+
+class RingBuild implements TableBuild {
   readonly nodes: readonly Node[];
-  readonly steps: number;
   readonly #weights: Float64Array;
   /** How many points each node has. */
   #counts: Uint32Array | undefined;
@@ -61,22 +76,16 @@ export class RingBuild implements TableBuild {
   #sort: SlicedSort | undefined;
   #isSorted = false;
   #points: Uint32Array = new Uint32Array(0);
-  #owners: Uint32Array = new Uint32Array(0);
   #taken = 0;
 
   readonly #pointsPerNode: number;
   readonly #maxPoints: number;
 
-  /**
-   * @param pointsPerNode for a node of the usual weight.
-   * @param maxPoints of all nodes together; each has at least one, though.
-   */
   constructor(nodes: readonly Node[], pointsPerNode: number, maxPoints: number) {
     this.nodes = nodes;
     this.#weights = fullWeights(nodes);
     this.#pointsPerNode = pointsPerNode;
     this.#maxPoints = maxPoints;
-    this.steps = stepsForEach * Math.min(maxPoints, nodes.length * pointsPerNode);
   }
 
   advance(steps: number): HashTable | undefined {
@@ -127,19 +136,17 @@ export class RingBuild implements TableBuild {
 
   #takeOver(sort: SlicedSort, steps: number): HashTable | undefined {
     const { order } = sort;
-    if (this.#taken === 0) {
-      this.#points = new Uint32Array(order.length);
-      this.#owners = new Uint32Array(order.length);
-    }
+    if (this.#taken === 0) this.#points = new Uint32Array(order.length);
     const stop = Math.min(order.length, this.#taken + steps);
     for (let place = this.#taken; place < stop; place++) {
       const made = order[place] as number;
       this.#points[place] = this.#hashes[made] as number;
-      this.#owners[place] = this.#hashOwners[made] as number;
+      // In place: garbage of megabytes makes the collector stop the loop for longer than a slice does.
+      order[place] = this.#hashOwners[made] as number;
     }
     this.#taken = stop;
     if (stop < order.length) return undefined;
-    return new Ring(this.nodes, this.#weights, this.#points, this.#owners, sort);
+    return new Ring(this.nodes, this.#weights, this.#points, order, sort);
   }
 }
 

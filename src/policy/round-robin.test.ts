@@ -1,3 +1,4 @@
+/** Round robin: the turns, where they start, and where they go on in another set. */
 import { describe, expect, test } from "vitest";
 import type { Picker } from "../core/contracts.ts";
 import type { Node } from "../core/node.ts";

@@ -1,3 +1,4 @@
+/** The shares by formula equal those of every sequence of draws. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { sampledShares } from "./sampled-shares.ts";

@@ -6,7 +6,6 @@
  */
 import type { CallInfo, Picker, Policy } from "../core/contracts.ts";
 import type { Node } from "../core/node.ts";
-import type { Outcome } from "../core/outcome.ts";
 import { type ExplainablePicker, isExplainable } from "./shares.ts";
 
 /** What one node got, and would have got. Shares are of all picks, from 0 to 1. */
@@ -24,7 +23,7 @@ export interface ShadowReport {
   readonly picks: number;
   /** Those in which the shadow named another node. */
   readonly differing: number;
-  /** The nodes with the largest share first. */
+  /** The nodes with the largest share first; without some of those that discovery has removed. */
   readonly nodes: readonly ShadowedNode[];
   /** The same as a table. */
   toString(): string;
@@ -42,9 +41,13 @@ export function withShadow(policy: Policy, shadow: Policy): ShadowedPolicy {
     name: policy.name,
     build(nodes, previous): Picker {
       const before = previous instanceof ShadowedPicker ? previous : undefined;
-      tally.keep(nodes);
+      tally.tidy();
       const real = policy.build(nodes, before === undefined ? previous : before.real);
       return new ShadowedPicker(real, shadow.build(nodes, before?.shadow), tally);
+    },
+    observe(node, latencyMs, outcome, now): void {
+      policy.observe?.(node, latencyMs, outcome, now);
+      shadow.observe?.(node, latencyMs, outcome, now);
     },
     get report(): ShadowReport {
       return tally.report(policy.name, shadow.name);
@@ -72,11 +75,6 @@ class ShadowedPicker implements Picker {
     if (node !== undefined && other !== undefined) this.#tally.add(node, other);
     return node;
   }
-
-  observe(node: Node, latencyMs: number, outcome: Outcome, now: number): void {
-    this.real.observe?.(node, latencyMs, outcome, now);
-    this.shadow.observe?.(node, latencyMs, outcome, now);
-  }
 }
 
 class Counts {
@@ -87,17 +85,14 @@ class Counts {
 class Tally {
   #picks = 0;
   #differing = 0;
-  #counts: Map<Node, Counts> = new Map();
+  readonly #counts: Map<Node, Counts> = new Map();
+  #mostCounts = 100;
 
-  /** A node that is out for a while keeps its counts; those long gone are let go, so that their number is bounded. */
-  keep(nodes: readonly Node[]): void {
-    if (this.#counts.size <= 2 * nodes.length + 100) return;
-    const kept = new Map<Node, Counts>();
-    for (const node of nodes) {
-      const counts = this.#counts.get(node);
-      if (counts !== undefined) kept.set(node, counts);
-    }
-    this.#counts = kept;
+  /** Lets nodes go that discovery removed, each time the counts have doubled: their number is bounded. */
+  tidy(): void {
+    if (this.#counts.size <= this.#mostCounts) return;
+    for (const node of this.#counts.keys()) if (node.removedAt !== undefined) this.#counts.delete(node);
+    this.#mostCounts = 2 * this.#counts.size + 100;
   }
 
   add(node: Node, other: Node): void {

@@ -14,18 +14,18 @@ export class SlicedSort {
 
   readonly #hashes: Uint32Array;
   readonly #isBefore: (left: number, right: number) => boolean;
-  #ends: Uint32Array | undefined;
   #phase: "count" | "sum" | "place" | "sort" | "done" = "count";
   #position = 0;
 
   /** @param isBefore decides between the places of two equal hashes, so that the order never depends on the input's. */
   constructor(hashes: Uint32Array, isBefore: (left: number, right: number) => boolean) {
-    const bits = Math.min(24, Math.max(1, Math.ceil(Math.log2(hashes.length))));
+    const bits = Math.min(24, Math.max(1, Math.floor(Math.log2(hashes.length))));
     this.#hashes = hashes;
     this.#isBefore = isBefore;
     this.shift = 32 - bits;
     this.order = new Uint32Array(hashes.length);
     this.starts = new Uint32Array(2 ** bits + 1);
+    this.starts[2 ** bits] = hashes.length;
   }
 
   /** Works for about `steps` steps; returns how many it took, fewer than given only when all is done. */
@@ -49,37 +49,35 @@ export class SlicedSort {
   #nextPhase(): void {
     this.#position = 0;
     if (this.#phase === "count") this.#phase = "sum";
-    else if (this.#phase === "sum") {
-      this.#phase = "place";
-      this.#ends = this.starts.slice();
-    } else if (this.#phase === "place") {
-      this.#phase = "sort";
-      this.#ends = undefined;
-    } else this.#phase = "done";
+    else if (this.#phase === "sum") this.#phase = "place";
+    else if (this.#phase === "place") this.#phase = "sort";
+    else this.#phase = "done";
   }
 
   #count(stop: number): void {
     const { starts, shift } = this;
     for (let place = this.#position; place < stop; place++) {
-      const next = ((this.#hashes[place] as number) >>> shift) + 1;
-      starts[next] = (starts[next] as number) + 1;
+      const bucket = (this.#hashes[place] as number) >>> shift;
+      starts[bucket] = (starts[bucket] as number) + 1;
     }
   }
 
+  /** From how many a bucket has to where it ends. */
   #sum(stop: number): void {
     const { starts } = this;
-    for (let bucket = this.#position; bucket < stop; bucket++) {
-      starts[bucket + 1] = (starts[bucket + 1] as number) + (starts[bucket] as number);
+    for (let bucket = Math.max(1, this.#position); bucket < stop; bucket++) {
+      starts[bucket] = (starts[bucket] as number) + (starts[bucket - 1] as number);
     }
   }
 
+  /** Fills the buckets from their ends, which become their starts. */
   #place(stop: number): void {
-    const ends = this.#ends as Uint32Array;
+    const { starts } = this;
     for (let place = this.#position; place < stop; place++) {
       const bucket = (this.#hashes[place] as number) >>> this.shift;
-      const spot = ends[bucket] as number;
+      const spot = (starts[bucket] as number) - 1;
       this.order[spot] = place;
-      ends[bucket] = spot + 1;
+      starts[bucket] = spot;
     }
   }
 

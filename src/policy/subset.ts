@@ -55,6 +55,7 @@ export function subset(options: SubsetOptions): Policy {
   return {
     name: `subset of ${policy.name}`,
     build: (nodes, previous) => policy.build(choose(nodes, size, high, low), previous),
+    observe: (node, latencyMs, outcome, now) => policy.observe?.(node, latencyMs, outcome, now),
   };
 }
 

@@ -1,16 +1,19 @@
 /**
  * Keeps one cluster's hash table up to its set of nodes, without ever keeping the event loop for long.
  *
+ * - Nothing is made before a call has a key.
  * - A small table is made by the first pick that needs it: calls of one key never see two mappings of one set.
  * - A large one is made in slices, between which the loop goes on. Until it is ready the table before stands in for
  *   it, without the nodes that are gone; before the very first there is none.
  * - A set that comes while a table is being made waits until that is ready, and takes the place of one that waits
  *   already. So each build ends, however often the set changes, and no more than one is under way. (Starting anew
  *   with each change would never end in a set that flaps, and the table that stands in would get ever older.)
+ * - A set that goes back to what the table is for ends the build: a node that flaps faster than tables are made gets
+ *   keys by the table before, or none.
  * - Slices of a rebuild have a pause between them: not even endless change takes more than a part of one core.
  */
 import type { Node } from "../core/node.ts";
-import { type HashTable, isTableOf, type TableBuild } from "./hash-table.ts";
+import { type HashTable, isTableOf, type TableBuild, type TableMaker } from "./hash-table.ts";
 
 /** Runs a function later: at once after input and output were served for 0, else after so many milliseconds. */
 export type Schedule = (run: () => void, delayMs: number) => void;
@@ -33,17 +36,17 @@ export const scheduleSoon: Schedule = (run, delayMs) => {
 export class TableKeeper {
   /** The newest table that is complete. */
   table: HashTable | undefined;
-  /** Whether a pick may make the table of the newest set itself, by `hurry()`. */
-  mayHurry = false;
-  readonly #start: (nodes: readonly Node[]) => TableBuild;
+  /** Whether a pick should `begin()`: the set is another one than at the pick before. */
+  hasNews = false;
+  readonly #tables: TableMaker;
   readonly #schedule: Schedule;
   #build: TableBuild | undefined;
   /** The newest set, if neither the table nor the build is for it. */
   #waiting: readonly Node[] | undefined;
   #isScheduled = false;
 
-  constructor(start: (nodes: readonly Node[]) => TableBuild, schedule: Schedule) {
-    this.#start = start;
+  constructor(tables: TableMaker, schedule: Schedule) {
+    this.#tables = tables;
     this.#schedule = schedule;
   }
 
@@ -52,26 +55,27 @@ export class TableKeeper {
     if (this.table !== undefined && isTableOf(this.table, nodes)) {
       this.#build = undefined;
       this.#waiting = undefined;
-      this.mayHurry = false;
+      this.hasNews = false;
       return this.table.nodes;
     }
     this.#waiting = nodes;
-    this.mayHurry = true;
-    this.#scheduleSlice();
+    this.hasNews = true;
     return nodes;
   }
 
-  /** Makes the table of the newest set now, if it is small. */
-  hurry(): void {
-    this.mayHurry = false;
-    const build = this.#waiting === undefined ? this.#build : this.#start(this.#waiting);
-    if (build === undefined) return;
-    const isSmall = build.steps <= (this.table === undefined ? firstAtOnceSteps : atOnceSteps);
-    // One under way goes on to its end first.
-    if (!isSmall && this.#build !== undefined) return;
-    this.#build = build;
-    this.#waiting = undefined;
-    while (isSmall && this.#build !== undefined) this.#advance(this.#build);
+  /** The first pick of a key from the newest set: makes its table now if it is small, and else starts making it. */
+  begin(): void {
+    this.hasNews = false;
+    const nodes = this.#waiting;
+    if (nodes === undefined) return;
+    const limit = this.table === undefined ? firstAtOnceSteps : atOnceSteps;
+    if (this.#tables.steps(nodes.length) <= limit) {
+      this.#build = this.#tables.start(nodes);
+      this.#waiting = undefined;
+      while (this.#build !== undefined) this.#advance(this.#build);
+    } else {
+      this.#scheduleSlice();
+    }
   }
 
   #scheduleSlice(): void {
@@ -83,7 +87,7 @@ export class TableKeeper {
   readonly #runSlice = (): void => {
     this.#isScheduled = false;
     if (this.#build === undefined && this.#waiting !== undefined) {
-      this.#build = this.#start(this.#waiting);
+      this.#build = this.#tables.start(this.#waiting);
       this.#waiting = undefined;
     }
     if (this.#build !== undefined) this.#advance(this.#build);
@@ -95,6 +99,5 @@ export class TableKeeper {
     if (table === undefined) return;
     this.table = table;
     this.#build = undefined;
-    if (this.#waiting === undefined) this.mayHurry = false;
   }
 }

@@ -1,3 +1,4 @@
+/** Draws by weight: in proportion, none twice, and what is tried is left out. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Node } from "../core/node.ts";

@@ -1,3 +1,4 @@
+/** Smooth weighted round robin: the sequence, its start, and a set that changes. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Picker } from "../core/contracts.ts";

@@ -298,6 +298,17 @@ test("services are watched from the start, and ready waits for all of them", asy
   await new BalancerAgent().ready();
 });
 
+test("of hosts that calls went straight through to, nothing is kept when their connections have closed", async () => {
+  await using agent = new BalancerAgent();
+  const { pools } = agent as unknown as { readonly pools: ReadonlySet<unknown> };
+  {
+    await using server = await startServer();
+    await text(agent, server.address);
+    expect(pools.size).toBe(1);
+  }
+  await until("no pool", () => pools.size === 0, 2_000);
+});
+
 test("connections that are made and lost are told, as undici's Agent does", async () => {
   await using server = await startServer();
   await using agent = new BalancerAgent({ services: { orders: { discovery: [server.address] } } });

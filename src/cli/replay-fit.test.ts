@@ -1,0 +1,92 @@
+/** The fit of a trace, held against servers that are known: simulated ones, recorded and replayed. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { describe, expect, it } from "vitest";
+import type { Policy } from "../core/contracts.ts";
+import type { AttemptEndEvent } from "../core/events.ts";
+import type { Random } from "../core/random.ts";
+import { leastCost } from "../policy/least-cost.ts";
+import { leastRequest } from "../policy/least-request.ts";
+import { roundRobin } from "../policy/round-robin.ts";
+import { createServers, poisson, truncatedNormal } from "../testing/simulation/chance.ts";
+import { quantileOfSorted } from "../testing/simulation/quantile.ts";
+import { Simulation, type SimulationResult } from "../testing/simulation/simulation.ts";
+import type { TraceAttempt } from "./record-format.ts";
+import { fitService } from "./replay-fit.ts";
+import { simulate } from "./replay-simulation.ts";
+import { beganAt } from "./replay-trace.ts";
+
+type CreatePolicy = (random: Random) => Policy;
+
+/** Five nodes of four cores; the first is three times slower, the second fails from 20 s to 30 s of 60 s. */
+function known(createPolicy: CreatePolicy): Simulation {
+  const simulation = new Simulation({
+    seed: 1,
+    clients: 1,
+    servers: createServers(5, { cores: 4 }).map((server, index) => ({ ...server, speed: index > 0 ? 1 : 1 / 3 })),
+    createPolicy,
+    arrivals: poisson(300),
+    demand: truncatedNormal(20),
+    measureFromMs: 0,
+    endMs: 60_000,
+  });
+  simulation.at(20_000, () => {
+    simulation.server(1).failure = { share: 1, afterMs: 2 };
+  });
+  simulation.at(30_000, () => {
+    simulation.server(1).failure = undefined;
+  });
+  return simulation;
+}
+
+function recordOf(createPolicy: CreatePolicy): { attempts: readonly TraceAttempt[]; result: SimulationResult } {
+  const simulation = known(createPolicy);
+  const attempts: TraceAttempt[] = [];
+  const onEnd = (event: unknown): void => {
+    const { service, address, attempt, outcome, reason, latencyMs, durationMs } = event as AttemptEndEvent;
+    const line = attempts.length + 1;
+    const what = { kind: "end", pid: 1, line, service, address, attempt } as const;
+    attempts.push({ ...what, at: simulation.clock.now(), outcome, reason, latencyMs, durationMs });
+  };
+  subscribe("evenkeel:attempt:end", onEnd);
+  const result = simulation.run();
+  unsubscribe("evenkeel:attempt:end", onEnd);
+  return { attempts: attempts.sort((left, right) => beganAt(left) - beganAt(right)), result };
+}
+
+describe("fitService", () => {
+  const { attempts, result } = recordOf((random) => roundRobin({ random }));
+  const fitted = fitService("simulated", attempts);
+
+  it("takes each call's time as it was", () => {
+    expect(fitted.arrivals).toHaveLength(result.calls);
+    expect(fitted.arrivals[0]).toBe(0);
+    expect(fitted.processes).toBe(1);
+  });
+
+  it("finds the cores of a node whose calls waited, and the work apart from the waiting", () => {
+    const slow = fitted.nodes.find(({ address }) => address === "http://node-1");
+    expect(slow?.cores).toBeGreaterThanOrEqual(3);
+    expect(slow?.cores).toBeLessThanOrEqual(6);
+    const meanMs = (slow?.work ?? []).reduce((sum, ms) => sum + ms, 0) / (slow?.work.length ?? 1);
+    expect(meanMs).toBeGreaterThan(40);
+    expect(meanMs).toBeLessThan(80);
+  });
+
+  it("finds when a node failed", () => {
+    const failing = fitted.nodes.find(({ address }) => address === "http://node-2");
+    const bad = failing?.changes.filter(({ failure }) => failure !== undefined) ?? [];
+    expect(bad[0]?.at).toBeGreaterThanOrEqual(19_000);
+    expect(bad.at(-1)?.at).toBeLessThanOrEqual(30_000);
+    expect(failing?.changes.at(-1)).toMatchObject({ hangs: false, failure: undefined });
+  });
+
+  it.each([
+    ["roundRobin", (random) => roundRobin({ random })],
+    ["leastRequest", (random) => leastRequest({ random })],
+    ["leastCost", (random) => leastCost({ random })],
+  ] as readonly (readonly [string, CreatePolicy])[])("estimates what %s would have given", (_name, createPolicy) => {
+    const real = known(createPolicy).run();
+    const estimate = simulate(fitted, createPolicy, { seed: 1, recovery: false, attemptMs: 1_000 });
+    console.log(_name, quantileOfSorted(real.latencies, 0.5), estimate.p50, quantileOfSorted(real.latencies, 0.99), estimate.p99, real.failed / real.calls, estimate.failed, real.share(0), estimate.shares[fitted.nodes.findIndex((n) => n.address === "http://node-1")], fitted.nodes.map((n) => n.cores));
+  });
+});

@@ -1,0 +1,20 @@
+/** `evenkeel/testing`: what tests of programs, policies and discovery sources need. The root reaches none of it. */
+
+export { createSeededRandom, type Random } from "../core/random.ts";
+export {
+  type Backend,
+  type BackendBehaviour,
+  type BackendStats,
+  startBackend,
+  startBackends,
+} from "./backend.ts";
+export {
+  type ContractTest,
+  type DiscoveryContractOptions,
+  type DiscoveryControls,
+  discoveryContract,
+} from "./discovery-contract.ts";
+export { ManualClock } from "./manual-clock.ts";
+export { type PolicyCheck, type PolicyContractOptions, policyContract } from "./policy-contract.ts";
+export { createTestBalancer, TestBalancer, type TestBalancerOptions } from "./test-balancer.ts";
+export type { Respond, TestAnswer, TestRequest } from "./test-node.ts";
