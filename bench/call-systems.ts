@@ -1,41 +1,88 @@
 /** The systems whose cost per call is measured: what a program would use to call one of several nodes. */
-import { Agent, BalancedPool, type Dispatcher, Pool } from "undici";
-import { Balancer } from "../src/index.ts";
+import { Agent, BalancedPool, type Dispatcher, Pool, fetch as undiciFetch } from "undici";
+import { Balancer, BalancerAgent } from "../src/index.ts";
 
 export interface System {
-  /** One GET, its answer unread. */
-  call(): Promise<Dispatcher.ResponseData>;
+  /** One GET to the end of its body; resolves with the body's length. */
+  call(): Promise<number>;
   close(): Promise<unknown>;
 }
 
 type Addresses = readonly string[];
+type Group = Readonly<Record<string, (addresses: Addresses) => System>>;
 
-const request = { path: "/v1/orders/42", method: "GET" } as const;
+const path = "/v1/orders/42";
+const get = { path, method: "GET" } as const;
 
-/** By name; the first is the yardstick: what a program would do by hand. */
-export const systems: Readonly<Record<string, (addresses: Addresses) => System>> = {
-  "round robin over bare Pools": (addresses) => {
-    const pools = addresses.map((address) => new Pool(address, { connections: 100 }));
-    let next = 0;
-    return {
-      call: () => (pools[next++ % pools.length] as Pool).request(request),
-      close: () => Promise.all(pools.map((pool) => pool.close())),
-    };
+async function lengthOf(answer: Promise<Dispatcher.ResponseData>): Promise<number> {
+  const { body } = await answer;
+  return (await body.arrayBuffer()).byteLength;
+}
+
+async function lengthOfFetched(answer: Promise<{ arrayBuffer(): Promise<ArrayBuffer> }>): Promise<number> {
+  return (await (await answer).arrayBuffer()).byteLength;
+}
+
+/** Takes turns over the addresses. */
+function inTurns<T>(items: readonly T[]): () => T {
+  let next = 0;
+  return () => items[next++ % items.length] as T;
+}
+
+function createAgent(addresses: Addresses): BalancerAgent {
+  return new BalancerAgent({ services: { orders: { discovery: addresses } } });
+}
+
+/** By name; the first of a group is the yardstick: what a program would do by hand. */
+export const groups: Readonly<Record<string, Group>> = {
+  request: {
+    "round robin over bare Pools": (addresses) => {
+      const pools = addresses.map((address) => new Pool(address, { connections: 100 }));
+      const nextPool = inTurns(pools);
+      return {
+        call: () => lengthOf(nextPool().request(get)),
+        close: () => Promise.all(pools.map((pool) => pool.close())),
+      };
+    },
+    "Evenkeel's Balancer, all defaults on": (addresses) => {
+      const balancer = new Balancer({ name: "orders", discovery: addresses });
+      return { call: () => lengthOf(balancer.request(get)), close: () => balancer.close() };
+    },
+    "Evenkeel's BalancerAgent, all defaults on": (addresses) => {
+      const agent = createAgent(addresses);
+      const request = { ...get, origin: "http://orders" };
+      return { call: () => lengthOf(agent.request(request)), close: () => agent.close() };
+    },
+    "undici BalancedPool": (addresses) => {
+      const pool = new BalancedPool([...addresses], { connections: 100 });
+      return { call: () => lengthOf(pool.request(get)), close: () => pool.close() };
+    },
+    "undici Agent, round robin by hand": (addresses) => {
+      const agent = new Agent({ connections: 100 });
+      const nextAddress = inTurns(addresses);
+      return {
+        call: () => lengthOf(agent.request({ ...get, origin: nextAddress() })),
+        close: () => agent.close(),
+      };
+    },
   },
-  "Evenkeel, all defaults on": (addresses) => {
-    const balancer = new Balancer({ name: "orders", discovery: addresses });
-    return { call: () => balancer.request(request), close: () => balancer.close() };
-  },
-  "undici BalancedPool": (addresses) => {
-    const pool = new BalancedPool([...addresses], { connections: 100 });
-    return { call: () => pool.request(request), close: () => pool.close() };
-  },
-  "undici Agent, round robin by hand": (addresses) => {
-    const agent = new Agent({ connections: 100 });
-    let next = 0;
-    return {
-      call: () => agent.request({ ...request, origin: addresses[next++ % addresses.length] as string }),
-      close: () => agent.close(),
-    };
+  fetch: {
+    "undici fetch over an Agent, round robin by hand": (addresses) => {
+      const dispatcher = new Agent({ connections: 100 });
+      const nextAddress = inTurns(addresses);
+      return {
+        call: () => lengthOfFetched(undiciFetch(nextAddress() + path, { dispatcher })),
+        close: () => dispatcher.close(),
+      };
+    },
+    "agent.fetch, all defaults on": (addresses) => {
+      const agent = createAgent(addresses);
+      return { call: () => lengthOfFetched(agent.fetch(`http://orders${path}`)), close: () => agent.close() };
+    },
+    "agent.fetch, straight through": (addresses) => {
+      const agent = createAgent(addresses);
+      const nextAddress = inTurns(addresses);
+      return { call: () => lengthOfFetched(agent.fetch(nextAddress() + path)), close: () => agent.close() };
+    },
   },
 };

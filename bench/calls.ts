@@ -9,7 +9,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { createSeededRandom } from "../src/core/random.ts";
-import { systems } from "./call-systems.ts";
+import { groups } from "./call-systems.ts";
 import { median, quantile } from "./statistics.ts";
 
 const rounds = 40;
@@ -36,12 +36,10 @@ function start(program: string, ...args: readonly string[]): ChildProcess {
   return fork(new URL(program, import.meta.url), args, { execArgv: [] });
 }
 
-export async function benchCalls(): Promise<string> {
-  const servers = start("./servers.ts");
-  const [ports] = (await once(servers, "message")) as [number[]];
-  const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
-  const names = Object.keys(systems);
-  const workers = names.map((name) => start("./call-worker.ts", name, ...addresses));
+/** Ratios of one group to its first system, as the rows of a table. */
+async function compare(group: string, addresses: readonly string[]): Promise<string[]> {
+  const names = Object.keys(groups[group] ?? {});
+  const workers = names.map((name) => start("./call-worker.ts", group, name, ...addresses));
   const costs = names.map((): number[] => []);
   const random = createSeededRandom(1);
   for (const worker of workers) await block(worker, warmUpCalls);
@@ -53,24 +51,38 @@ export async function benchCalls(): Promise<string> {
       costs[index]?.push(await block(workers[index] as ChildProcess, callsPerBlock));
     }
   }
-  for (const child of [...workers, servers]) child.disconnect();
+  for (const worker of workers) worker.disconnect();
   const yardstick = costs[0] as number[];
-  const rows = names.map((name, index) => {
+  return names.map((name, index) => {
     const own = costs[index] as number[];
     const ratios = own.map((cost, round) => cost / (yardstick[round] as number));
     const [low, high] = [quantile(ratios, 0.25), quantile(ratios, 0.75)];
     return `| ${name} | ${median(own).toFixed(1)} | ${median(ratios).toFixed(3)} | ${low.toFixed(3)} to ${high.toFixed(3)} |`;
   });
-  return [
+}
+
+export async function benchCalls(): Promise<string> {
+  const servers = start("./servers.ts");
+  const [ports] = (await once(servers, "message")) as [number[]];
+  const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
+  const head = [
+    "| system | CPU µs per call | ratio to the first (median) | middle half of the ratios |",
+    "|---|---|---|---|",
+  ];
+  const lines = [
     "## CPU per call",
     "",
     `GET over HTTP/1.1 to 5 nodes, ${concurrency} at a time; ${rounds} rounds of ${callsPerBlock.toLocaleString("en")} calls for each system, each in a process of its own, in turns.`,
-    "Mark: Evenkeel at most 1.05.",
+    "Marks: the Balancer at most 1.05, `agent.fetch` at most 1.03.",
     "",
-    "| system | CPU µs per call | ratio to bare Pools (median) | middle half of the ratios |",
-    "|---|---|---|---|",
-    ...rows,
-  ].join("\n");
+    ...head,
+    ...(await compare("request", addresses)),
+    "",
+    ...head,
+    ...(await compare("fetch", addresses)),
+  ];
+  servers.disconnect();
+  return lines.join("\n");
 }
 
 if (import.meta.main) console.log(await benchCalls());

@@ -22,6 +22,7 @@ export type * from "./core/events.ts";
 export type { Node } from "./core/node.ts";
 export type { Outcome } from "./core/outcome.ts";
 export type { Random } from "./core/random.ts";
+export type { Summary } from "./core/summary.ts";
 export type { NodeState, NodeView } from "./core/view.ts";
 export { file } from "./discovery/file.ts";
 export type { DiscoveryState } from "./discovery/guard.ts";

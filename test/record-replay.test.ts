@@ -109,7 +109,7 @@ describe("evenkeel record", () => {
       ...["replay", "trace.jsonl", "--policy", "peakEwma", "--policy", "leastCost"],
     );
     expect(code).toBe(0);
-    expect(stderr).toContain("1 attempts had not ended");
+    expect(stderr).toContain("not in the trace: 1 attempt that had not ended");
     expect(stdout).toContain("60 attempts for 60 calls");
     expect(stdout).toContain("Estimate by simulation");
     expect(stdout).toMatch(/^peakEwma +\d.*ms .*0%$/m);

@@ -19,11 +19,13 @@ const styles: ReadonlyMap<string, { readonly colour: string; readonly shape: Sha
 type Shape = "circle" | "square" | "diamond" | "triangle" | "cross" | "large circle";
 
 const width = 900;
-const left = 250;
+const left = 240;
 const right = 30;
 const top = 78;
-const rowHeight = 34;
-const ticks = [5, 10, 20, 50, 100, 200, 500, 1_000, 2_000];
+const rowHeight = 56;
+/** Within a row each policy has a height of its own, so that equals do not hide each other. */
+const laneHeight = 7;
+const ticks = [50, 100, 200, 500, 1_000, 2_000];
 
 /** An SVG document. */
 export function plot(title: string, rows: readonly PlotRow[]): string {
@@ -54,18 +56,23 @@ export function plot(title: string, rows: readonly PlotRow[]): string {
     const y = top + (index + 0.5) * rowHeight;
     parts.push(
       `<text x="${left - 12}" y="${y + 4}" text-anchor="end" fill="#222222">${label}</text>`,
-      `<line x1="${left}" y1="${y}" x2="${width - right}" y2="${y}" stroke="#eeeeee"/>`,
+      `<line x1="${left}" y1="${y}" x2="${width - right}" y2="${y}" stroke="#f2f2f2"/>`,
     );
-    for (const [policy, ms] of values) parts.push(mark(policy, x(ms), y, `${policy}: ${ms.toFixed(0)} ms`));
+    for (const [lane, [policy, ms]] of Array.from(values).entries()) {
+      const height = y + (lane - (values.size - 1) / 2) * laneHeight;
+      parts.push(mark(policy, x(ms), height, `${policy}: ${ms.toFixed(0)} ms`));
+    }
   }
   return `${[...parts, "</svg>"].join("\n")}\n`;
 }
 
 function legend(): string {
-  const step = (width - 40) / styles.size;
-  return Array.from(styles.keys(), (policy, index) => {
-    const x = 40 + index * step;
-    return `${mark(policy, x, 52, policy)}<text x="${fixed(x + 12)}" y="56" fill="#222222">${policy}</text>`;
+  let x = 40;
+  return Array.from(styles.keys(), (policy) => {
+    const entry = `${mark(policy, x, 52, policy)}<text x="${fixed(x + 12)}" y="56" fill="#222222">${policy}</text>`;
+    // A letter takes 8 px at most in the fonts that a browser may take.
+    x += 44 + 8 * policy.length;
+    return entry;
   }).join("\n");
 }
 
@@ -77,7 +84,7 @@ function mark(policy: string, x: number, y: number, title: string): string {
     case "circle":
       return `<circle cx="${fixed(x)}" cy="${y}" r="5" fill="${colour}">${name}</circle>`;
     case "large circle":
-      return `<circle cx="${fixed(x)}" cy="${y}" r="7" fill="${colour}" stroke="#222222">${name}</circle>`;
+      return `<circle cx="${fixed(x)}" cy="${y}" r="6" fill="${colour}" stroke="#222222">${name}</circle>`;
     case "square":
       return `<rect x="${fixed(x - 5)}" y="${y - 5}" width="10" height="10" fill="${colour}">${name}</rect>`;
     case "diamond":

@@ -44,7 +44,7 @@ function sentence(title: string): string {
 }
 
 function ms(value: number): string {
-  return Number.isNaN(value) ? "" : value.toFixed(0);
+  return Number.isNaN(value) ? "" : value.toFixed(value < 10 ? 1 : 0);
 }
 
 function percent(share: number): string {

@@ -1,9 +1,8 @@
 /**
  * Fits the model to a trace: what the nodes did is estimated from what the attempts saw.
  *
- * - Work: each success of a node is a sample of it. Where calls waited for each other, the time that they did is taken
- *   out: a node with c cores makes n calls at once take n / c times as long. The c that explains the latencies best
- *   is taken; none, if more calls at once did not take longer.
+ * - Work: each success of a node is a sample of it. Where calls waited for each other, that is taken out: see
+ *   `fitCores`.
  * - Failures: by seconds. In a second in which attempts failed, that part of the calls fails, after the time that the
  *   recorded ones took. A second in which at least half of the attempts timed out is a hang.
  * - A second in which a node was not called says nothing: it is taken to be as it was in the last that says something.
@@ -13,6 +12,7 @@
  */
 import type { FailureModel } from "../testing/simulation/server.ts";
 import type { TraceAttempt } from "./record-format.ts";
+import { fitCores } from "./replay-cores.ts";
 import { beganAt } from "./replay-trace.ts";
 
 export interface FittedNode {
@@ -45,8 +45,6 @@ export interface FittedService {
 }
 
 const stretchMs = 1_000;
-/** What must be explained better for cores to be believed: with less, a cap may be read out of noise. */
-const leastGain = 0.1;
 
 /** @param attempts of one service, in the order in which they began; at least one. */
 export function fitService(service: string, attempts: readonly TraceAttempt[]): FittedService {
@@ -62,7 +60,9 @@ export function fitService(service: string, attempts: readonly TraceAttempt[]): 
       (attempt) => beganAt(attempt) - startMs,
     ),
     processes: new Set(attempts.map(({ pid }) => pid)).size,
-    nodes: Array.from(byNode, ([address, own]) => fitNode(address, own, allWork, startMs)),
+    nodes: Array.from(byNode.keys())
+      .sort()
+      .map((address) => fitNode(address, byNode.get(address) ?? [], allWork, startMs)),
     timeoutMs: timeouts.length === 0 ? undefined : Math.max(...timeouts),
     attempts,
   };
@@ -74,63 +74,15 @@ function fitNode(
   allWork: Float64Array,
   startMs: number,
 ): FittedNode {
-  const crowds = crowdsOf(attempts);
-  const successes: { readonly latencyMs: number; readonly crowd: number }[] = [];
-  for (const [index, attempt] of attempts.entries()) {
-    if (isSuccess(attempt)) {
-      successes.push({ latencyMs: latencyOf(attempt), crowd: crowds[index] as number });
-    }
-  }
-  const cores = fitCores(successes);
-  const own = successes.map(({ latencyMs, crowd }) => latencyMs / Math.max(1, crowd / cores));
-  const work = own.length > 0 ? Float64Array.from(own) : allWork.length > 0 ? allWork : Float64Array.of(1);
+  const { cores, work: own } = fitCores(
+    attempts.filter(isSuccess).map((attempt) => ({
+      beganAt: beganAt(attempt),
+      answeredAt: beganAt(attempt) + latencyOf(attempt),
+    })),
+    attempts.map((attempt) => ({ beganAt: beganAt(attempt), endedAt: attempt.at })),
+  );
+  const work = own.length > 0 ? own : allWork.length > 0 ? allWork : Float64Array.of(1);
   return { address, attempts: attempts.length, cores, work, changes: changesOf(attempts, startMs) };
-}
-
-/** How many attempts a node had, itself included, when each began. In the order in which they began. */
-function crowdsOf(attempts: readonly TraceAttempt[]): Int32Array {
-  const ends = attempts.map(({ at }) => at).sort((left, right) => left - right);
-  let ended = 0;
-  return Int32Array.from(attempts, (attempt, index) => {
-    while (ended < ends.length && (ends[ended] as number) <= beganAt(attempt)) ended++;
-    return Math.max(1, index + 1 - ended);
-  });
-}
-
-/** Least squares over the mean latency at each number of calls at once: mean = work * max(1, calls / cores). */
-function fitCores(samples: readonly { readonly latencyMs: number; readonly crowd: number }[]): number {
-  const sums = new Map<number, { count: number; total: number }>();
-  for (const { latencyMs, crowd } of samples) {
-    const sum = sums.get(crowd) ?? { count: 0, total: 0 };
-    sum.count++;
-    sum.total += latencyMs;
-    sums.set(crowd, sum);
-  }
-  const misfit = (cores: number): number => {
-    let weighted = 0;
-    let weights = 0;
-    for (const [crowd, { count, total }] of sums) {
-      const factor = Math.max(1, crowd / cores);
-      weighted += total * factor;
-      weights += count * factor * factor;
-    }
-    const workMs = weighted / weights;
-    let error = 0;
-    for (const [crowd, { count, total }] of sums) {
-      error += count * (total / count - workMs * Math.max(1, crowd / cores)) ** 2;
-    }
-    return error;
-  };
-  const most = Math.max(0, ...sums.keys());
-  let best = Number.POSITIVE_INFINITY;
-  let least = (1 - leastGain) * misfit(best);
-  for (let cores = 1; cores < most; cores++) {
-    const error = misfit(cores);
-    if (error >= least) continue;
-    best = cores;
-    least = error;
-  }
-  return best;
 }
 
 function changesOf(attempts: readonly TraceAttempt[], startMs: number): readonly NodeChange[] {

@@ -9,6 +9,7 @@ import { peakEwma } from "../policy/peak-ewma.ts";
 import { random } from "../policy/random.ts";
 import { roundRobin } from "../policy/round-robin.ts";
 import { weightedRoundRobin } from "../policy/weighted-round-robin.ts";
+import { plural } from "./demo/table.ts";
 import type { TraceAttempt } from "./record-format.ts";
 import { fitService } from "./replay-fit.ts";
 import { reportOf } from "./replay-report.ts";
@@ -137,8 +138,9 @@ function warn({ problems, open, dropped }: Trace): void {
     .slice(0, mostProblems)
     .map(({ line, message }) => `line ${line} skipped: ${message}`);
   if (problems.length > mostProblems) lines.push(`${problems.length - mostProblems} more lines skipped`);
-  if (open > 0) lines.push(`${open} attempts had not ended when their process did, and are not in the trace`);
-  if (dropped > 0) lines.push(`${dropped} attempts are not in the trace, as the disk was too slow`);
+  if (open > 0)
+    lines.push(`not in the trace: ${plural(open, "attempt")} that had not ended when the process did`);
+  if (dropped > 0) lines.push(`not in the trace: ${plural(dropped, "attempt")}, as the disk was too slow`);
   for (const line of lines) process.stderr.write(`evenkeel: ${line}\n`);
 }
 

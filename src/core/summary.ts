@@ -104,7 +104,7 @@ function describeNode(node: NodeView, wallNow: number, width: number): string {
   const details = [
     `${inflight} in flight`,
     `${latencyMs.toFixed(1)} ms`,
-    `${calls} calls`,
+    calls === 1 ? "1 call" : `${calls} calls`,
     ...(failures > 0 ? [`${failures} failed`] : []),
     ...(weight === 1 ? [] : [`weight ${weight}`]),
     ...(zone === undefined ? [] : [`zone ${zone}`]),

@@ -1,4 +1,5 @@
 /** The agent's options: what is merged, what is refused, and that each error says where. */
+import { inspect } from "node:util";
 import { Agent } from "undici";
 import { expect, test } from "vitest";
 import type { Discovery } from "../core/contracts.ts";
@@ -178,4 +179,15 @@ test("when one service is refused, those before it are closed again", async () =
   const services = { orders: { discovery }, users: { discovery, retry: { attempts: 0 } } };
   expect(() => new BalancerAgent({ services })).toThrow(/^services\.users\.retry\.attempts/);
   await promise;
+});
+
+test("printed or as JSON it shows its services, and no secret", async () => {
+  const secret = "-----BEGIN PRIVATE KEY-----";
+  await using agent = new BalancerAgent({
+    services: { orders: { discovery: ["http://127.0.0.1:9"] } },
+    defaults: { tls: { key: secret } },
+  });
+  expect(inspect(agent)).toBe("BalancerAgent of orders");
+  expect(JSON.stringify(agent)).toContain('"http://127.0.0.1:9"');
+  expect(inspect(agent) + JSON.stringify(agent)).not.toContain("PRIVATE");
 });

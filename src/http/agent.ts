@@ -11,12 +11,13 @@
  * const response = await fetch("http://orders/v1/orders/42");
  */
 import type { EventEmitter } from "node:events";
-import { Agent, Dispatcher, Dispatcher1Wrapper, Pool } from "undici";
+import { Agent, type Dispatcher, Dispatcher1Wrapper, Pool } from "undici";
 import { Cluster } from "../cluster/cluster.ts";
 import { BalancerError } from "../core/errors.ts";
 import { OptionReader, show } from "../core/option-reader.ts";
-import { answer, Balancer } from "./balancer.ts";
-import { createFetch } from "./fetch.ts";
+import { inspectBy, type Summary } from "../core/summary.ts";
+import { Balancer } from "./balancer.ts";
+import { ClosableDispatcher } from "./closable-dispatcher.ts";
 import { installGlobally } from "./global-dispatcher.ts";
 import { checkDefaults, createService, type ServiceOptions } from "./service-options.ts";
 
@@ -48,8 +49,6 @@ export interface BalancerAgentOptions {
   readonly passThrough?: Dispatcher | undefined;
 }
 
-type Interceptor = Dispatcher.DispatcherComposeInterceptor;
-
 /** A service more than `mostResolved` closes the oldest; far more than a program calls, far less than fill a heap. */
 const mostResolved = 1_000;
 /** Hosts and origins that are remembered; asking again costs a parse of the URL, or a call of `resolve`. */
@@ -60,12 +59,14 @@ const events = ["drain", "connect", "disconnect", "connectionError"] as const;
 /**
  * Works wherever a dispatcher does. A redirect from one service to another goes to that one's balancer, and to an
  * unknown host straight through.
- *
- * Fields are private by type only: `compose()` returns a Proxy, on which `#private` fields cannot be read.
  */
-export class BalancerAgent extends Dispatcher implements AsyncDisposable {
-  /** WHATWG fetch through this agent. Bound. */
-  readonly fetch: typeof globalThis.fetch;
+export class BalancerAgent extends ClosableDispatcher {
+  static {
+    inspectBy(BalancerAgent.prototype, (agent) => {
+      const services = [...agent.services.keys()].join(", ") || "no services yet";
+      return `BalancerAgent of ${services}${agent.closed ? " (closed)" : ""}`;
+    });
+  }
 
   private readonly defaults: ServiceOptions;
   private readonly resolveHost: BalancerAgentOptions["resolve"];
@@ -88,12 +89,10 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
   private lastTarget: Dispatcher;
   private readonly forwarded: Map<Dispatcher, () => void> = new Map();
   private readonly uninstalls: Set<() => void> = new Set();
-  private closing: Promise<void> | undefined = undefined;
-  private destroying: Promise<void> | undefined = undefined;
 
   /** @throws TypeError or RangeError that names the option and the value it got: `services.orders.retry.attempts`. */
   constructor(options: BalancerAgentOptions = {}) {
-    super();
+    super(undefined);
     const reader = new OptionReader(options, "");
     const services = reader.value("services") ?? {};
     const defaults = reader.value("defaults") ?? {};
@@ -116,7 +115,6 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
       this.destroy(null, () => {});
       throw error;
     }
-    this.fetch = createFetch(this, undefined);
   }
 
   /** The services by host, in lower case: those of the options, then those that `resolve` has named so far. */
@@ -124,12 +122,10 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
     return this.balancers;
   }
 
-  get closed(): boolean {
-    return this.closing !== undefined;
-  }
-
-  get destroyed(): boolean {
-    return this.destroying !== undefined;
+  /** Plain data for logs: each service as its balancer's `toJSON`. The options, secrets among them, are left out. */
+  toJSON(): { readonly closed: boolean; readonly services: Readonly<Record<string, Summary>> } {
+    const services = Array.from(this.balancers, ([host, balancer]) => [host, balancer.toJSON()] as const);
+    return { closed: this.closed, services: Object.fromEntries(services) };
   }
 
   /**
@@ -184,9 +180,9 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
     if (typeof handler !== "object" || handler === null) throw new TypeError("handler must be an object");
     let target = this.lastTarget;
-    if (options.origin !== this.lastOrigin || this.closing !== undefined) {
+    if (options.origin !== this.lastOrigin || this.closed) {
       try {
-        if (this.closing !== undefined) throw this.closedError();
+        if (this.closed) throw this.closedError();
         target = this.targetOf(options.origin);
       } catch (error) {
         report(handler, error as Error);
@@ -199,45 +195,13 @@ export class BalancerAgent extends Dispatcher implements AsyncDisposable {
     return target.dispatch(options, handler);
   }
 
-  override compose(interceptors: Interceptor[]): Dispatcher.ComposedDispatcher;
-  override compose(...interceptors: Interceptor[]): Dispatcher.ComposedDispatcher;
-  override compose(...interceptors: (Interceptor | Interceptor[])[]): Dispatcher.ComposedDispatcher {
-    const composed = super.compose(...interceptors.flat());
-    const fetch = createFetch(composed, undefined);
-    // What is bound to the plain agent would go around the interceptors.
-    return new Proxy(composed, {
-      get: (target, key) => (key === "fetch" ? fetch : Reflect.get(target, key)),
-    });
+  /** Balancers, clusters and a `passThrough` that it was given stay open; its installs are undone. */
+  protected override closeOnce(): Promise<void> {
+    return this.end((dispatcher) => dispatcher.close());
   }
 
-  /**
-   * Undoes its installs, takes no new calls, waits for those under way to end, and closes all that it made itself.
-   * Balancers, clusters and a `passThrough` that it was given stay open.
-   */
-  override close(): Promise<void>;
-  override close(callback: () => void): void;
-  override close(callback?: () => void): Promise<void> | undefined {
-    this.closing ??= this.end((dispatcher) => dispatcher.close());
-    return answer(this.closing, callback);
-  }
-
-  /** As `close`, at once: calls under way fail with `error`. */
-  override destroy(): Promise<void>;
-  override destroy(error: Error | null): Promise<void>;
-  override destroy(callback: () => void): void;
-  override destroy(error: Error | null, callback: () => void): void;
-  override destroy(
-    errorOrCallback?: Error | null | (() => void),
-    callback?: () => void,
-  ): Promise<void> | undefined {
-    const error = typeof errorOrCallback === "function" ? null : (errorOrCallback ?? null);
-    this.destroying ??= this.end((dispatcher) => dispatcher.destroy(error), error);
-    this.closing ??= this.destroying;
-    return answer(this.destroying, typeof errorOrCallback === "function" ? errorOrCallback : callback);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  protected override destroyOnce(error: Error | null): Promise<void> {
+    return this.end((dispatcher) => dispatcher.destroy(error), error);
   }
 
   private async end(one: (dispatcher: Dispatcher) => Promise<void>, error?: Error | null): Promise<void> {

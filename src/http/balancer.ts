@@ -6,7 +6,7 @@
  * const response = await orders.fetch("/v1/orders/42");
  */
 import type { EventEmitter } from "node:events";
-import { Dispatcher, Dispatcher1Wrapper } from "undici";
+import { type Dispatcher, Dispatcher1Wrapper } from "undici";
 import { type CallRules, resolveRules, type WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
@@ -17,16 +17,14 @@ import { inspectBy, type Summary } from "../core/summary.ts";
 import type { NodeView } from "../core/view.ts";
 import type { DiscoveryState } from "../discovery/guard.ts";
 import type { ShadowReport } from "../policy/shadow.ts";
+import { ClosableDispatcher } from "./closable-dispatcher.ts";
 import { Exchange, type ExchangeHost } from "./exchange.ts";
-import { createFetch } from "./fetch.ts";
 import { findHeader, withLastingHeaders } from "./headers.ts";
 import { Pools } from "./pools.ts";
 import { ReplayMemory } from "./replay.ts";
 import { BalancerView } from "./view.ts";
 
 export type BalancerOptions = ClusterOptions;
-
-type Interceptor = Dispatcher.DispatcherComposeInterceptor;
 
 /** Missing in undici's types. */
 const { wrapHandler } = Dispatcher1Wrapper as unknown as {
@@ -36,10 +34,8 @@ const { wrapHandler } = Dispatcher1Wrapper as unknown as {
 /**
  * Works wherever a dispatcher does. It takes calls without an origin, or whose host is the service's name; any
  * other origin is a TypeError, so that a redirect never sends a call of one service to another one's node.
- *
- * Fields are private by type only: `compose()` returns a Proxy, on which `#private` fields cannot be read.
  */
-export class Balancer extends Dispatcher implements AsyncDisposable {
+export class Balancer extends ClosableDispatcher {
   static {
     inspectBy(Balancer.prototype, ({ cluster }, depth, options) =>
       cluster.describe("Balancer", depth, options),
@@ -47,19 +43,15 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
   }
 
   readonly cluster: Cluster;
-  /** WHATWG fetch on a path of this service, or on a URL whose host is its name. Bound. */
-  readonly fetch: typeof globalThis.fetch;
 
+  declare protected readonly authority: string;
   private readonly host: ExchangeHost;
   private readonly ownsCluster: boolean;
-  private readonly authority: string;
   /** The origin that was found right last, and whether it is https: a program has few. */
   private knownOrigin: string | URL | undefined = undefined;
   private knownSecure = false;
   private active = 0;
   private whenIdle: (() => void) | undefined = undefined;
-  private closing: Promise<void> | undefined = undefined;
-  private destroying: Promise<void> | undefined = undefined;
   private readonly onNodeGone: (node: Node) => void;
 
   /**
@@ -68,15 +60,9 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
    * @throws TypeError or RangeError that names the option and the value it got.
    */
   constructor(from: BalancerOptions | Cluster) {
-    super();
+    super(authorityOf(from.name));
     this.ownsCluster = !(from instanceof Cluster);
     this.cluster = from instanceof Cluster ? from : new Cluster(from);
-    try {
-      this.authority = authorityOf(this.cluster.name);
-    } catch (error) {
-      if (this.ownsCluster) this.cluster.destroy();
-      throw error;
-    }
     const pools = new Pools(this.cluster.options, (pool) => this.forwardEvents(pool));
     this.host = {
       cluster: this.cluster,
@@ -87,7 +73,6 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     };
     this.onNodeGone = (node) => pools.release(node);
     this.cluster.nodeSet.goneListeners.add(this.onNodeGone);
-    this.fetch = createFetch(this, this.authority);
   }
 
   get name(): string {
@@ -111,14 +96,6 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
   /** See `Cluster.shadowReport`. */
   get shadowReport(): ShadowReport | undefined {
     return this.cluster.shadowReport;
-  }
-
-  get closed(): boolean {
-    return this.closing !== undefined;
-  }
-
-  get destroyed(): boolean {
-    return this.destroying !== undefined;
   }
 
   /** See `Cluster.ready`. */
@@ -176,8 +153,7 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     let exchange: Exchange;
     try {
       const secure = this.checkOrigin(options.origin);
-      if (this.closing !== undefined)
-        throw new BalancerError("ERR_CLOSED", this.name, "the balancer is closed");
+      if (this.closed) throw new BalancerError("ERR_CLOSED", this.name, "the balancer is closed");
       const lasting = withLastingHeaders(options);
       exchange = new Exchange(this.host, lasting, modern, isIdempotent(lasting, rules), secure, rules);
     } catch (error) {
@@ -189,44 +165,7 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     return exchange.accepted;
   }
 
-  override compose(interceptors: Interceptor[]): Dispatcher.ComposedDispatcher;
-  override compose(...interceptors: Interceptor[]): Dispatcher.ComposedDispatcher;
-  override compose(...interceptors: (Interceptor | Interceptor[])[]): Dispatcher.ComposedDispatcher {
-    const composed = super.compose(...interceptors.flat());
-    const fetch = createFetch(composed, this.authority);
-    // What is bound to the plain balancer would go around the interceptors.
-    return new Proxy(composed, {
-      get: (target, key) => (key === "fetch" ? fetch : Reflect.get(target, key)),
-    });
-  }
-
-  /** Takes no new calls, waits for those under way to end, and closes all connections. */
-  override close(): Promise<void>;
-  override close(callback: () => void): void;
-  override close(callback?: () => void): Promise<void> | undefined {
-    this.closing ??= this.closeGracefully();
-    return answer(this.closing, callback);
-  }
-
-  /** Ends at once: calls under way fail with `error`. */
-  override destroy(): Promise<void>;
-  override destroy(error: Error | null): Promise<void>;
-  override destroy(callback: () => void): void;
-  override destroy(error: Error | null, callback: () => void): void;
-  override destroy(
-    errorOrCallback?: Error | null | (() => void),
-    callback?: () => void,
-  ): Promise<void> | undefined {
-    const error = typeof errorOrCallback === "function" ? null : (errorOrCallback ?? null);
-    this.destroying ??= this.destroyNow(error);
-    return answer(this.destroying, typeof errorOrCallback === "function" ? errorOrCallback : callback);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  private async closeGracefully(): Promise<void> {
+  protected override async closeOnce(): Promise<void> {
     if (this.active > 0) {
       await new Promise<void>((resolve) => {
         this.whenIdle = resolve;
@@ -236,16 +175,19 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
     await this.release();
   }
 
-  private async destroyNow(error: Error | null): Promise<void> {
+  protected override async destroyOnce(
+    error: Error | null,
+    closing: Promise<void> | undefined,
+  ): Promise<void> {
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the balancer was destroyed");
-    this.closing ??= this.closeGracefully();
+    const closed = closing ?? this.closeOnce();
     for (const exchange of this.cluster.deadlines.entries()) {
       if (exchange instanceof Exchange && exchange.belongsTo(this.host)) exchange.cancel(reason);
     }
     for (const exchange of [...this.host.endless]) exchange.cancel(reason);
     if (this.ownsCluster) this.cluster.destroy(reason);
     await this.host.pools.destroy(reason);
-    await this.closing;
+    await closed;
   }
 
   private async release(): Promise<void> {
@@ -286,19 +228,10 @@ export class Balancer extends Dispatcher implements AsyncDisposable {
   }
 }
 
-/** Undici's two forms: with a callback, or with a promise. */
-export function answer(done: Promise<void>, callback: (() => void) | undefined): Promise<void> | undefined {
-  if (callback === undefined) return done;
-  if (typeof callback !== "function") throw new TypeError("callback must be a function");
-  done.then(
-    () => callback(),
-    () => callback(),
-  );
-  return undefined;
-}
-
 /** The service's name as the host of a URL. @throws TypeError if it cannot be one. */
 function authorityOf(name: string): string {
+  // The cluster's options refuse it, with a better message.
+  if (typeof name !== "string" || name === "") return "";
   const url = URL.parse(`http://${name}`);
   const authority = name.toLowerCase();
   if (url === null || url.pathname !== "/" || url.username !== "" || !isHostOf(url, authority)) {

@@ -6,7 +6,7 @@
  * or connects. Each attempt has its own observer, so that nothing an abandoned attempt reports is heard.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import type { Duplex } from "node:stream";
+import { type Duplex, Readable } from "node:stream";
 import { type Dispatcher, errors } from "undici";
 import { Call } from "../cluster/call.ts";
 import type { CallRules } from "../cluster/call-rules.ts";
@@ -272,7 +272,9 @@ export class Exchange extends Call implements Controller, AttemptListener {
     else this.#socket = socket;
   }
 
-  errored(error: Error, unsent: boolean, connected: boolean, byHandler: boolean): void {
+  errored(error: Error, notStarted: boolean, connected: boolean, byHandler: boolean): void {
+    // A dispatcher of the program's own may read the body before it says that the request starts.
+    const unsent = notStarted && this.#isBodyWhole();
     if (byHandler || this.#isOfBody(error)) {
       this.attemptFailed(
         ignored("call", byHandler ? "the handler threw" : "the request body threw"),
@@ -282,6 +284,13 @@ export class Exchange extends Call implements Controller, AttemptListener {
     } else {
       this.attemptFailed(outcomeOfTransportError(error, connected), error, unsent);
     }
+  }
+
+  /** Whether another attempt would send all of the body, as it was before the first one. */
+  #isBodyWhole(): boolean {
+    if (this.#body !== undefined) return this.#body.canRepeat;
+    const { body } = this.#options;
+    return !(body instanceof Readable) || !Readable.isDisturbed(body);
   }
 
   /** Whether the caller's own body failed. */

@@ -122,16 +122,16 @@ test("destroy ends calls of its cluster that have no transport", async () => {
   expect(await failing).toBe(reason);
 });
 
-test("a name that is refused leaves no discovery running", async () => {
-  const { promise, resolve } = Promise.withResolvers<void>();
+test("a name that is refused leaves no discovery running", () => {
+  const watched: AbortSignal[] = [];
   const discovery = {
     async *watch({ signal }: { signal: AbortSignal }): AsyncGenerator<never> {
-      signal.addEventListener("abort", () => resolve());
-      await promise;
+      watched.push(signal);
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
     },
   };
   expect(() => new Balancer({ name: "a/b", discovery })).toThrow(/name must be usable/);
-  await promise;
+  expect(watched.filter(({ aborted }) => !aborted)).toEqual([]);
 });
 
 test("a shared cluster stays open, and its balancers share what they know", async () => {

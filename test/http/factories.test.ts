@@ -1,6 +1,8 @@
 /** `connections.factory`: undici's mocks and dispatchers of the program's own in place of its pools. */
+import { Readable } from "node:stream";
 import { Dispatcher, MockAgent } from "undici";
 import { expect, test } from "vitest";
+import { Balancer } from "../../src/index.ts";
 import { expectNoBlame, inflight, rejection, startBalancer } from "./support/balancers.ts";
 
 const get = { path: "/", method: "GET" } as const;
@@ -100,3 +102,52 @@ test("a factory that throws fails the call with its error, and blames no node", 
   expectNoBlame(balancer);
   await balancer.close();
 });
+
+/** Reads the whole body, and only then finds that it cannot connect; answers the third time. */
+class EagerDispatcher extends Dispatcher {
+  readonly bodies: string[] = [];
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+    const fail = (body: string) => {
+      this.bodies.push(body);
+      handler.onResponseError?.(null as unknown as Dispatcher.DispatchController, refused);
+    };
+    readAll(options.body as unknown as AsyncIterable<Uint8Array>).then(fail, fail);
+    return true;
+  }
+
+  override close(callback?: () => void): Promise<void> {
+    callback?.();
+    return Promise.resolve();
+  }
+
+  override destroy(...given: readonly unknown[]): Promise<void> {
+    for (const callback of given) if (typeof callback === "function") callback();
+    return Promise.resolve();
+  }
+}
+
+async function readAll(body: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = "";
+  for await (const chunk of body) text += Buffer.from(chunk).toString();
+  return text;
+}
+
+test.each([
+  ["a generator", () => Readable.from(["hello"]).iterator()],
+  ["a stream", () => Readable.from(["hello"])],
+])(
+  "a body that was read is not sent again as nothing, though the request never started: %s",
+  async (_, body) => {
+    const dispatcher = new EagerDispatcher();
+    await using orders = new Balancer({
+      name: "orders",
+      discovery: ["http://127.0.0.1:8080", "http://127.0.0.1:8081"],
+      connections: { factory: () => dispatcher },
+    });
+    const call = orders.request({ path: "/", method: "POST", body: body() as unknown as Readable });
+    await expect(call).rejects.toThrow("ECONNREFUSED");
+    expect(dispatcher.bodies).toEqual(["hello"]);
+  },
+);
