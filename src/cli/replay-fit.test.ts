@@ -71,11 +71,15 @@ describe("fitService", () => {
 
   it("finds the cores of a node whose calls waited, and the work apart from the waiting", () => {
     const slow = fitted.nodes.find(({ address }) => address === "http://node-1");
-    expect(slow?.cores).toBeGreaterThanOrEqual(3);
-    expect(slow?.cores).toBeLessThanOrEqual(6);
+    expect(slow?.cores).toBe(4);
     const meanMs = Array.from(slow?.work ?? []).reduce((sum, ms) => sum + ms, 0) / (slow?.work.length ?? 1);
-    expect(meanMs).toBeGreaterThan(40);
-    expect(meanMs).toBeLessThan(80);
+    // 60 ms with a deviation of 38 ms, over 3,600 calls: 0.6 ms; within 5 of those.
+    expect(meanMs).toBeGreaterThan(57);
+    expect(meanMs).toBeLessThan(63);
+    // The others were never short of them.
+    for (const { address, cores } of fitted.nodes) {
+      if (address !== "http://node-1") expect(cores).toBe(Number.POSITIVE_INFINITY);
+    }
   });
 
   it("finds when a node failed", () => {
@@ -87,12 +91,12 @@ describe("fitService", () => {
   });
 
   it.each([
-    ["roundRobin", (random) => roundRobin({ random })],
-    ["leastRequest", (random) => leastRequest({ random })],
-    ["leastCost", (random) => leastCost({ random })],
-  ] as readonly (readonly [string, CreatePolicy])[])(
+    ["roundRobin", (random) => roundRobin({ random }), 1.5],
+    ["leastRequest", (random) => leastRequest({ random }), 1.05],
+    ["leastCost", (random) => leastCost({ random }), 1.05],
+  ] as readonly (readonly [string, CreatePolicy, number])[])(
     "estimates what %s would have given",
-    (_policy, createPolicy) => {
+    (_policy, createPolicy, tailWithin) => {
       const real = known(createPolicy).run();
       const estimate = simulate(fitted, createPolicy, { seed: 1, recovery: false, attemptMs: 1_000 });
       const slow = fitted.nodes.findIndex(({ address }) => address === "http://node-1");
@@ -102,15 +106,14 @@ describe("fitService", () => {
         failed: estimate.failed / (real.failed / real.calls),
         share: (estimate.shares[slow] ?? 0) / real.share(0),
       };
-      console.log(
-        _policy,
-        ratios,
-        fitted.nodes.map((n) => n.cores),
-      );
-      // An estimate: the middle is close, the tail and what is rare are of the right size. One seed, so always alike.
-      expect(Math.abs(Math.log(ratios.p50))).toBeLessThan(Math.log(1.1));
-      for (const ratio of Object.values(ratios))
-        expect(Math.abs(Math.log(ratio))).toBeLessThan(Math.log(1.4));
+      // One seed, so always alike. Medians, failures and shares are close.
+      for (const ratio of [ratios.p50, ratios.failed, ratios.share]) {
+        expect(ratio).toBeGreaterThan(0.95);
+        expect(ratio).toBeLessThan(1.05);
+      }
+      // Round robin holds the slow node at 90% of what it can do: there a tail of 60 s differs so much by chance alone.
+      expect(ratios.p99).toBeGreaterThan(1 / tailWithin);
+      expect(ratios.p99).toBeLessThan(tailWithin);
     },
   );
 });

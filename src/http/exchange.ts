@@ -204,10 +204,12 @@ export class Exchange extends Call implements Controller, AttemptListener {
     if (this.#body === undefined) {
       const { body } = options;
       if (attempt.number > 1 || bodyKind(body) !== "once") return options;
+      // A dispatcher of the program's own may read the body and say only then that the request never started.
+      const isKept = this.canRepeat || this.cluster.options.connections.factory !== undefined;
       // A stream that need not be kept goes out as it came: its `errored` tells whose fault an error is.
       const isStream = "pipe" in (body as object);
-      if (isStream && !(this.canRepeat && Symbol.asyncIterator in (body as object))) return options;
-      this.#body = new ReplayBody(body as object, this.#host.replayMemory, this.canRepeat);
+      if (isStream && !(isKept && Symbol.asyncIterator in (body as object))) return options;
+      this.#body = new ReplayBody(body as object, this.#host.replayMemory, isKept);
     }
     return { ...options, body: this.#body.read() as unknown as Options["body"] };
   }

@@ -135,19 +135,22 @@ async function readAll(body: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 test.each([
-  ["a generator", () => Readable.from(["hello"]).iterator()],
-  ["a stream", () => Readable.from(["hello"])],
+  ["a generator", "hello", 3],
+  ["a stream", "hello", 3],
+  ["a generator", "long".repeat(20_000), 1],
+  ["a stream", "long".repeat(20_000), 1],
 ])(
-  "a body that was read is not sent again as nothing, though the request never started: %s",
-  async (_, body) => {
+  "a body that was read goes out whole or not again, though the request never started: %s",
+  async (kind, text, times) => {
     const dispatcher = new EagerDispatcher();
     await using orders = new Balancer({
       name: "orders",
-      discovery: ["http://127.0.0.1:8080", "http://127.0.0.1:8081"],
+      discovery: ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"],
       connections: { factory: () => dispatcher },
     });
-    const call = orders.request({ path: "/", method: "POST", body: body() as unknown as Readable });
-    await expect(call).rejects.toThrow("ECONNREFUSED");
-    expect(dispatcher.bodies).toEqual(["hello"]);
+    const stream = Readable.from([text]);
+    const body = (kind === "a stream" ? stream : stream.iterator()) as Readable;
+    await expect(orders.request({ path: "/", method: "POST", body })).rejects.toThrow("ECONNREFUSED");
+    expect(dispatcher.bodies).toEqual(Array.from({ length: times }, () => text));
   },
 );
