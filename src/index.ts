@@ -9,6 +9,7 @@ export type * from "./cluster/options.ts";
 export type { Clock, Timer } from "./core/clock.ts";
 export type {
   CallInfo,
+  CallPriority,
   Discovery,
   DiscoveryContext,
   Instance,

@@ -1,4 +1,5 @@
 /** What holds for one call: the cluster's own rules, or those of a view made by `with`. */
+import type { CallPriority } from "../core/contracts.ts";
 import { OptionReader, show } from "../core/option-reader.ts";
 import type { RetryRules } from "../resilience/retry.ts";
 import type { RetryBudgetOptions } from "../resilience/retry-budget.ts";
@@ -17,6 +18,8 @@ export interface WithOptions {
   readonly hashKey?: string | undefined;
   /** The zone that these calls prefer. */
   readonly zone?: string | undefined;
+  /** How much these calls matter, "default" if not given. Policies are told; nothing else depends on it so far. */
+  readonly priority?: CallPriority | undefined;
   /** Whether these calls may run twice, whatever their method. */
   readonly idempotent?: boolean | undefined;
 }
@@ -29,6 +32,7 @@ export interface CallRules {
   readonly retry: RetryRules;
   readonly hashKey: string | undefined;
   readonly zone: string | undefined;
+  readonly priority: CallPriority;
   /** Undefined: by method and headers. */
   readonly idempotent: boolean | undefined;
 }
@@ -45,7 +49,7 @@ const retryDefaults: RetryRules = {
 export function rulesOf(options: ResolvedOptions): CallRules {
   const { timeouts, retry, zone } = options;
   const { totalMs, attemptMs } = timeouts;
-  return { totalMs, attemptMs, retry, hashKey: undefined, zone, idempotent: undefined };
+  return { totalMs, attemptMs, retry, hashKey: undefined, zone, priority: "default", idempotent: undefined };
 }
 
 /**
@@ -68,6 +72,7 @@ export function readRules(reader: OptionReader, base: CallRules): CallRules {
     retry: retry === undefined ? base.retry : resolveRetryRules(retry, base.retry),
     hashKey: reader.string("hashKey") ?? base.hashKey,
     zone: reader.string("zone") ?? base.zone,
+    priority: reader.word("priority", ["critical", "default", "sheddable"], base.priority),
     idempotent:
       reader.value("idempotent") === undefined ? base.idempotent : reader.boolean("idempotent", false),
   };

@@ -8,7 +8,7 @@
  * A call is its own deadline entry and its own `CallInfo`: the hot path makes one object for all of it.
  */
 import type { Attempt } from "../core/attempt.ts";
-import type { CallInfo } from "../core/contracts.ts";
+import type { CallInfo, CallPriority } from "../core/contracts.ts";
 import type { Deadline } from "../core/deadlines.ts";
 import { BalancerError, type BalancerErrorCode, describeError } from "../core/errors.ts";
 import { attemptEnds, attemptStarts, rejects, retries } from "../core/events.ts";
@@ -87,6 +87,10 @@ export abstract class Call implements CallInfo, Deadline {
 
   get hashKey(): string | undefined {
     return this.rules.hashKey;
+  }
+
+  get priority(): CallPriority {
+    return this.rules.priority;
   }
 
   get tried(): readonly Node[] {

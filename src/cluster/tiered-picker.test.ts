@@ -142,6 +142,29 @@ describe("views", () => {
     expect(await attemptsOf(once.with({ retry: { attempts: 2 } }))).toBe(2);
   });
 
+  it("tell policies how much their calls matter", async () => {
+    const told: unknown[] = [];
+    const plain = roundRobin();
+    await using cluster = createCluster([{ address: address(1) }], {
+      policy: {
+        name: "told",
+        build(nodes) {
+          const picker = plain.build(nodes);
+          return {
+            pick(call) {
+              told.push(call.priority);
+              return picker.pick(call);
+            },
+          };
+        },
+      },
+    });
+    await cluster.call(() => "answer");
+    await cluster.with({ priority: "sheddable" }).call(() => "answer");
+    expect(told).toEqual(["default", "sheddable"]);
+    expect(() => cluster.with({ priority: "low" } as object)).toThrow('with.priority must be "critical" or');
+  });
+
   it("refuse what they do not know, with the path and a suggestion", async () => {
     await using cluster = createCluster([{ address: address(1) }]);
     expect(() => cluster.with({ atemptMs: 5 } as object)).toThrow(

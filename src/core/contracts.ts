@@ -51,12 +51,17 @@ export interface Registry {
   register(instance: Instance, context: DiscoveryContext): Promise<AsyncDisposable>;
 }
 
+/** How much a call matters when not all can be served: `sheddable` goes first, `critical` last. */
+export type CallPriority = "critical" | "default" | "sheddable";
+
 /** What a policy may know of the call it picks for. */
 export interface CallInfo {
   readonly method: string;
   readonly path: string;
   /** What hashing policies hash, when the call was given one. */
   readonly hashKey?: string | undefined;
+  /** As the call's view says, else "default". */
+  readonly priority?: CallPriority | undefined;
   /** A request header by its lower-case name. */
   header(name: string): string | undefined;
   /** Nodes that this call has tried; a picker leaves them out. */

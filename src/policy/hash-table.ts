@@ -19,6 +19,8 @@ export interface TableMaker {
   /** About how many steps a table for so many nodes takes; a step takes some 10 ns. */
   steps(nodes: number): number;
   start(nodes: readonly Node[]): TableBuild;
+  /** Takes back the memory of a table that nobody reads any more. */
+  recycle?(table: HashTable): void;
 }
 
 /** A table that is being made, a slice at a time. */

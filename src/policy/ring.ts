@@ -9,6 +9,7 @@ import type { Node } from "../core/node.ts";
 import { hashString, mix } from "./hash.ts";
 import { fullWeights, type HashTable, type TableBuild, type TableMaker } from "./hash-table.ts";
 import { SlicedSort } from "./sliced-sort.ts";
+import { TableMemory } from "./table-memory.ts";
 
 /** How often each point is looked at: made, counted, placed, sorted, taken over. */
 const stepsForEach = 5;
@@ -16,17 +17,17 @@ const stepsForEach = 5;
 class Ring implements HashTable {
   readonly nodes: readonly Node[];
   readonly weights: Float64Array;
-  readonly owners: Uint32Array;
+  readonly owners: Uint32Array<ArrayBuffer>;
   /** The points in order. */
-  readonly #points: Uint32Array;
-  readonly #starts: Uint32Array;
+  readonly #points: Uint32Array<ArrayBuffer>;
+  readonly #starts: Uint32Array<ArrayBuffer>;
   readonly #shift: number;
 
   constructor(
     nodes: readonly Node[],
     weights: Float64Array,
-    points: Uint32Array,
-    owners: Uint32Array,
+    points: Uint32Array<ArrayBuffer>,
+    owners: Uint32Array<ArrayBuffer>,
     { starts, shift }: SlicedSort,
   ) {
     this.nodes = nodes;
@@ -35,6 +36,11 @@ class Ring implements HashTable {
     this.#points = points;
     this.#starts = starts;
     this.#shift = shift;
+  }
+
+  /** What a later ring can be made in, once nobody reads this one any more. */
+  get arrays(): readonly Uint32Array<ArrayBuffer>[] {
+    return [this.#points, this.owners, this.#starts];
   }
 
   locate(hash: number): number {
@@ -57,9 +63,13 @@ class Ring implements HashTable {
  * @param maxPoints of all nodes together; each has at least one, though.
  */
 export function ringMaker(pointsPerNode: number, maxPoints: number): TableMaker {
+  const memory = new TableMemory();
   return {
     steps: (nodes) => stepsForEach * Math.min(maxPoints, nodes * pointsPerNode),
-    start: (nodes) => new RingBuild(nodes, pointsPerNode, maxPoints),
+    start: (nodes) => new RingBuild(nodes, pointsPerNode, maxPoints, memory),
+    recycle: (table) => {
+      if (table instanceof Ring) for (const array of table.arrays) memory.give(array);
+    },
   };
 }
 
@@ -69,19 +79,21 @@ class RingBuild implements TableBuild {
   /** How many points each node has. */
   #counts: Uint32Array | undefined;
   /** All points as they are made, and whose they are. */
-  #hashes: Uint32Array = new Uint32Array(0);
-  #hashOwners: Uint32Array = new Uint32Array(0);
+  #hashes: Uint32Array<ArrayBuffer> = new Uint32Array(0);
+  #hashOwners: Uint32Array<ArrayBuffer> = new Uint32Array(0);
   #made = 0;
   #node = 0;
   #sort: SlicedSort | undefined;
   #isSorted = false;
-  #points: Uint32Array = new Uint32Array(0);
+  #points: Uint32Array<ArrayBuffer> = new Uint32Array(0);
   #taken = 0;
 
   readonly #pointsPerNode: number;
   readonly #maxPoints: number;
+  readonly #memory: TableMemory;
 
-  constructor(nodes: readonly Node[], pointsPerNode: number, maxPoints: number) {
+  constructor(nodes: readonly Node[], pointsPerNode: number, maxPoints: number, memory: TableMemory) {
+    this.#memory = memory;
     this.nodes = nodes;
     this.#weights = fullWeights(nodes);
     this.#pointsPerNode = pointsPerNode;
@@ -93,13 +105,17 @@ class RingBuild implements TableBuild {
     if (this.#counts === undefined) {
       this.#counts = countPoints(this.#weights, this.#pointsPerNode, this.#maxPoints);
       const total = this.#counts.reduce((sum, count) => sum + count, 0);
-      this.#hashes = new Uint32Array(total);
-      this.#hashOwners = new Uint32Array(total);
+      this.#hashes = this.#memory.take(total);
+      this.#hashOwners = this.#memory.take(total);
       left -= this.nodes.length;
     }
     if (this.#node < this.nodes.length) left -= this.#make(this.#counts, left);
     if (left <= 0) return undefined;
-    this.#sort ??= new SlicedSort(this.#hashes, (one, other) => this.#isBefore(one, other));
+    this.#sort ??= new SlicedSort(
+      this.#hashes,
+      (one, other) => this.#isBefore(one, other),
+      (length) => this.#memory.take(length),
+    );
     if (!this.#isSorted) {
       const taken = this.#sort.advance(left);
       this.#isSorted = taken < left;
@@ -136,7 +152,7 @@ class RingBuild implements TableBuild {
 
   #takeOver(sort: SlicedSort, steps: number): HashTable | undefined {
     const { order } = sort;
-    if (this.#taken === 0) this.#points = new Uint32Array(order.length);
+    if (this.#taken === 0) this.#points = this.#memory.take(order.length);
     const stop = Math.min(order.length, this.#taken + steps);
     for (let place = this.#taken; place < stop; place++) {
       const made = order[place] as number;
@@ -146,6 +162,8 @@ class RingBuild implements TableBuild {
     }
     this.#taken = stop;
     if (stop < order.length) return undefined;
+    this.#memory.give(this.#hashes);
+    this.#memory.give(this.#hashOwners);
     return new Ring(this.nodes, this.#weights, this.#points, order, sort);
   }
 }

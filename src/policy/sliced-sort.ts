@@ -6,9 +6,9 @@
  */
 export class SlicedSort {
   /** The places of the hashes in order, once done. */
-  readonly order: Uint32Array;
+  readonly order: Uint32Array<ArrayBuffer>;
   /** For each bucket, where it begins in `order`; one more for the end. */
-  readonly starts: Uint32Array;
+  readonly starts: Uint32Array<ArrayBuffer>;
   /** The bucket of a hash is what is left of it after this shift to the right. */
   readonly shift: number;
 
@@ -17,14 +17,21 @@ export class SlicedSort {
   #phase: "count" | "sum" | "place" | "sort" | "done" = "count";
   #position = 0;
 
-  /** @param isBefore decides between the places of two equal hashes, so that the order never depends on the input's. */
-  constructor(hashes: Uint32Array, isBefore: (left: number, right: number) => boolean) {
+  /**
+   * @param isBefore decides between the places of two equal hashes, so that the order never depends on the input's.
+   * @param allocate makes an array of this length, whatever is in it.
+   */
+  constructor(
+    hashes: Uint32Array,
+    isBefore: (left: number, right: number) => boolean,
+    allocate: (length: number) => Uint32Array<ArrayBuffer> = (length) => new Uint32Array(length),
+  ) {
     const bits = Math.min(24, Math.max(1, Math.floor(Math.log2(hashes.length))));
     this.#hashes = hashes;
     this.#isBefore = isBefore;
     this.shift = 32 - bits;
-    this.order = new Uint32Array(hashes.length);
-    this.starts = new Uint32Array(2 ** bits + 1);
+    this.order = allocate(hashes.length);
+    this.starts = allocate(2 ** bits + 1).fill(0);
     this.starts[2 ** bits] = hashes.length;
   }
 

@@ -97,6 +97,8 @@ export class TableKeeper {
   #advance(build: TableBuild): void {
     const table = build.advance(sliceSteps);
     if (table === undefined) return;
+    // Picks read the table anew each time: nobody holds the old one.
+    if (this.table !== undefined) this.#tables.recycle?.(this.table);
     this.table = table;
     this.#build = undefined;
   }
