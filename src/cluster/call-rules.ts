@@ -1,12 +1,9 @@
 /** What holds for one call: the cluster's own rules, or those of a view made by `with`. */
 import type { CallPriority } from "../core/contracts.ts";
-import { OptionReader, show } from "../core/option-reader.ts";
+import { longestTimerMs, OptionReader, show } from "../core/option-reader.ts";
 import type { RetryRules } from "../resilience/retry.ts";
 import type { RetryBudgetOptions } from "../resilience/retry-budget.ts";
 import type { ResolvedOptions, RetryOptions } from "./options.ts";
-
-/** setTimeout's limit; longer durations would fire at once. */
-const longestMs = 2 ** 31 - 1;
 
 /** Options for some calls; whatever is left out is as it is for all others. */
 export interface WithOptions {
@@ -67,8 +64,8 @@ export function resolveRules(base: CallRules, given: WithOptions, path: string):
 export function readRules(reader: OptionReader, base: CallRules): CallRules {
   const retry = reader.value("retry");
   return {
-    totalMs: reader.number("totalMs", { default: base.totalMs, min: 1, max: longestMs }),
-    attemptMs: reader.number("attemptMs", { default: base.attemptMs, min: 1, max: longestMs }),
+    totalMs: reader.number("totalMs", { default: base.totalMs, min: 1, max: longestTimerMs }),
+    attemptMs: reader.number("attemptMs", { default: base.attemptMs, min: 1, max: longestTimerMs }),
     retry: retry === undefined ? base.retry : resolveRetryRules(retry, base.retry),
     hashKey: reader.string("hashKey") ?? base.hashKey,
     zone: reader.string("zone") ?? base.zone,
@@ -104,8 +101,8 @@ function readRetryRules(options: OptionReader, base: RetryRules): RetryRules {
     attempts: options.number("attempts", { default: base.attempts, min: 1, max: 100, integer: true }),
     statuses: new Set(options.array("statuses", [...base.statuses]).map(checkStatus)),
     methods: new Set(options.array("methods", [...base.methods]).map(checkMethod)),
-    backoffMs: options.number("backoffMs", { default: base.backoffMs, min: 0, max: longestMs }),
-    maxBackoffMs: options.number("maxBackoffMs", { default: base.maxBackoffMs, min: 0, max: longestMs }),
+    backoffMs: options.number("backoffMs", { default: base.backoffMs, min: 0, max: longestTimerMs }),
+    maxBackoffMs: options.number("maxBackoffMs", { default: base.maxBackoffMs, min: 0, max: longestTimerMs }),
   };
 }
 

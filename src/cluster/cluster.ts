@@ -15,7 +15,7 @@ import { BalancerError } from "../core/errors.ts";
 import { discoveryErrors, discoveryUpdates } from "../core/events.ts";
 import { LoopLag } from "../core/loop-lag.ts";
 import type { Node } from "../core/node.ts";
-import { OptionReader } from "../core/option-reader.ts";
+import { longestTimerMs, OptionReader } from "../core/option-reader.ts";
 import type { Outcome } from "../core/outcome.ts";
 import {
   countStates,
@@ -127,7 +127,7 @@ export class Cluster implements AsyncDisposable {
    */
   async ready(options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const reader = new OptionReader(options, "ready");
-    const timeoutMs = reader.number("timeoutMs", { default: 10_000, min: 0, max: 2 ** 31 - 1 });
+    const timeoutMs = reader.number("timeoutMs", { default: 10_000, min: 0, max: longestTimerMs });
     reader.end();
     if (this.#closed) throw new BalancerError("ERR_CLOSED", this.name, "the cluster is closed");
     if (this.nodeSet.callable.length > 0) return;

@@ -3,7 +3,7 @@ import type { Dispatcher } from "undici";
 import { type Clock, systemClock } from "../core/clock.ts";
 import type { Discovery, Policy } from "../core/contracts.ts";
 import type { Endpoint } from "../core/endpoint.ts";
-import { OptionReader, show } from "../core/option-reader.ts";
+import { longestTimerMs, OptionReader, show } from "../core/option-reader.ts";
 import type { Random } from "../core/random.ts";
 import { list } from "../discovery/list.ts";
 import type { EjectionRules } from "../health/ejection.ts";
@@ -156,9 +156,6 @@ export interface ResolvedOptions {
   readonly random: Random;
 }
 
-/** setTimeout's limit; longer durations would fire at once. */
-const longestMs = 2 ** 31 - 1;
-
 /**
  * @throws TypeError or RangeError that names the option and the value it got; unknown options are refused with a
  *   suggestion.
@@ -204,10 +201,10 @@ function resolveDiscovery(given: unknown): Discovery {
 
 function resolveTimeouts(options: OptionReader): ResolvedOptions["timeouts"] {
   const timeouts = {
-    totalMs: options.number("totalMs", { default: 30_000, min: 1, max: longestMs }),
-    attemptMs: options.number("attemptMs", { default: 10_000, min: 1, max: longestMs }),
-    connectMs: options.number("connectMs", { default: 1_000, min: 1, max: longestMs }),
-    bodyIdleMs: options.number("bodyIdleMs", { default: 30_000, min: 1, max: longestMs, integer: true }),
+    totalMs: options.number("totalMs", { default: 30_000, min: 1, max: longestTimerMs }),
+    attemptMs: options.number("attemptMs", { default: 10_000, min: 1, max: longestTimerMs }),
+    connectMs: options.number("connectMs", { default: 1_000, min: 1, max: longestTimerMs }),
+    bodyIdleMs: options.number("bodyIdleMs", { default: 30_000, min: 1, max: longestTimerMs, integer: true }),
   };
   options.end();
   return timeouts;
@@ -216,7 +213,7 @@ function resolveTimeouts(options: OptionReader): ResolvedOptions["timeouts"] {
 function resolveHealth(options: OptionReader): Pick<ResolvedOptions, "ejection" | "warmUpMs" | "failOpen"> {
   const health = {
     ejection: options.value("ejection") === false ? undefined : resolveEjection(options.nested("ejection")),
-    warmUpMs: options.number("warmUpMs", { default: 10_000, min: 0, max: longestMs }),
+    warmUpMs: options.number("warmUpMs", { default: 10_000, min: 0, max: longestTimerMs }),
     failOpen: options.boolean("failOpen", true),
   };
   options.end();
@@ -228,8 +225,8 @@ function resolveEjection(options: OptionReader): EjectionRules {
     consecutiveFailures: options.number("consecutiveFailures", { default: 5, min: 1, integer: true }),
     failureRate: options.number("failureRate", { default: 0.5, min: 0.01, max: 1 }),
     minimumCalls: options.number("minimumCalls", { default: 20, min: 1, integer: true }),
-    baseMs: options.number("baseMs", { default: 5_000, min: 1, max: longestMs }),
-    maxMs: options.number("maxMs", { default: 60_000, min: 1, max: longestMs }),
+    baseMs: options.number("baseMs", { default: 5_000, min: 1, max: longestTimerMs }),
+    maxMs: options.number("maxMs", { default: 60_000, min: 1, max: longestTimerMs }),
   };
   options.end();
   return ejection;
@@ -238,8 +235,8 @@ function resolveEjection(options: OptionReader): EjectionRules {
 function resolveConnections(options: OptionReader): ResolvedOptions["connections"] {
   const connections = {
     perNode: options.number("perNode", { default: 100, min: 1, integer: true }),
-    idleMs: options.number("idleMs", { default: 30_000, min: 1, max: longestMs }),
-    drainMs: options.number("drainMs", { default: 30_000, min: 0, max: longestMs }),
+    idleMs: options.number("idleMs", { default: 30_000, min: 1, max: longestTimerMs }),
+    drainMs: options.number("drainMs", { default: 30_000, min: 0, max: longestTimerMs }),
     factory: options.function<(origin: URL, options: object) => Dispatcher>("factory"),
   };
   options.end();

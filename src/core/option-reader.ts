@@ -1,5 +1,8 @@
 /** Reads options: each value checked, each default in one place, each mistake named with its path. */
 
+/** The longest duration that `setTimeout` takes, in milliseconds; a longer one would fire at once. */
+export const longestTimerMs: number = 2 ** 31 - 1;
+
 /**
  * Reads the fields of one options object. After the last read, `end()` refuses whatever was not asked for, with
  * a suggestion when a known name is close.

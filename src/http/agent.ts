@@ -10,7 +10,6 @@
  * const uninstall = agent.install();
  * const response = await fetch("http://orders/v1/orders/42");
  */
-import type { EventEmitter } from "node:events";
 import { Agent, type Dispatcher, Dispatcher1Wrapper, Pool } from "undici";
 import { Cluster } from "../cluster/cluster.ts";
 import { BalancerError } from "../core/errors.ts";
@@ -18,6 +17,7 @@ import { OptionReader, show } from "../core/option-reader.ts";
 import { inspectBy, type Summary } from "../core/summary.ts";
 import { Balancer } from "./balancer.ts";
 import { ClosableDispatcher } from "./closable-dispatcher.ts";
+import { forwardEvents } from "./forward-events.ts";
 import { installGlobally } from "./global-dispatcher.ts";
 import { checkDefaults, createService, type ServiceOptions } from "./service-options.ts";
 
@@ -53,8 +53,6 @@ export interface BalancerAgentOptions {
 const mostResolved = 1_000;
 /** Hosts and origins that are remembered; asking again costs a parse of the URL, or a call of `resolve`. */
 const mostRemembered = 1_000;
-
-const events = ["drain", "connect", "disconnect", "connectionError"] as const;
 
 /**
  * Works wherever a dispatcher does. A redirect from one service to another goes to that one's balancer, and to an
@@ -108,7 +106,7 @@ export class BalancerAgent extends ClosableDispatcher {
     if (passThrough === undefined) this.owned.add(this.passThrough);
     this.formerPassThrough = new Dispatcher1Wrapper(this.passThrough);
     this.lastTarget = this.passThrough;
-    this.forwardEvents(this.passThrough);
+    this.forward(this.passThrough);
     try {
       for (const [host, given] of Object.entries(services)) this.add(host, `services.${host}`, given);
     } catch (error) {
@@ -277,7 +275,7 @@ export class BalancerAgent extends ClosableDispatcher {
           : createService(host, path, given, this.defaults);
     if (balancer !== given) this.owned.add(balancer);
     this.balancers.set(key, balancer);
-    this.forwardEvents(balancer);
+    this.forward(balancer);
     return balancer;
   }
 
@@ -310,19 +308,10 @@ export class BalancerAgent extends ClosableDispatcher {
     return pool.on("disconnect", forget).on("connectionError", forget);
   }
 
-  /** Passes on what undici's own agents pass on: connections made, lost and failed, and room for more calls. */
-  private forwardEvents(from: Dispatcher): void {
-    const to: EventEmitter = this as EventEmitter;
-    const source: EventEmitter = from;
-    const listeners = events.map((event) => {
-      const listener = (origin: URL, targets: readonly Dispatcher[] = [], error?: Error) => {
-        to.emit(event, origin, [this, ...targets], error);
-      };
-      source.on(event, listener);
-      return [event, listener] as const;
-    });
+  private forward(from: Dispatcher): void {
+    const stop = forwardEvents(from, this);
     this.forwarded.set(from, () => {
-      for (const [event, listener] of listeners) source.off(event, listener);
+      stop();
       this.forwarded.delete(from);
     });
   }

@@ -5,7 +5,6 @@
  * await using orders = new Balancer({ name: "orders", discovery: ["http://127.0.0.1:8080", "http://127.0.0.1:8081"] });
  * const response = await orders.fetch("/v1/orders/42");
  */
-import type { EventEmitter } from "node:events";
 import { type Dispatcher, Dispatcher1Wrapper } from "undici";
 import { type CallRules, resolveRules, type WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
@@ -19,6 +18,7 @@ import type { DiscoveryState } from "../discovery/guard.ts";
 import type { ShadowReport } from "../policy/shadow.ts";
 import { ClosableDispatcher } from "./closable-dispatcher.ts";
 import { Exchange, type ExchangeHost } from "./exchange.ts";
+import { forwardEvents } from "./forward-events.ts";
 import { findHeader, withLastingHeaders } from "./headers.ts";
 import { Pools } from "./pools.ts";
 import { ReplayMemory } from "./replay.ts";
@@ -63,7 +63,7 @@ export class Balancer extends ClosableDispatcher {
     super(authorityOf(from.name));
     this.ownsCluster = !(from instanceof Cluster);
     this.cluster = from instanceof Cluster ? from : new Cluster(from);
-    const pools = new Pools(this.cluster.options, (pool) => this.forwardEvents(pool));
+    const pools = new Pools(this.cluster.options, (pool) => forwardEvents(pool, this));
     this.host = {
       cluster: this.cluster,
       pools,
@@ -214,17 +214,6 @@ export class Balancer extends ClosableDispatcher {
     // A URL object may change later.
     if (typeof origin === "string") this.knownOrigin = origin;
     return url.protocol === "https:";
-  }
-
-  /** Passes on what undici's own agents pass on: connections made, lost and failed, and room for more calls. */
-  private forwardEvents(pool: Dispatcher): void {
-    const from: EventEmitter = pool;
-    const to: EventEmitter = this as EventEmitter;
-    for (const event of ["drain", "connect", "disconnect", "connectionError"]) {
-      from.on(event, (origin: URL, targets: readonly Dispatcher[] = [], error?: Error) => {
-        to.emit(event, origin, [this, ...targets], error);
-      });
-    }
   }
 }
 
