@@ -1,6 +1,7 @@
 /** From a node to the undici pool that holds its connections: made on first use, closed when the node has left. */
-import { isIP, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { type Dispatcher, errors, Pool } from "undici";
+import { servernameOf, virtualOrigin } from "../cluster/authority.ts";
 import type { ResolvedOptions } from "../cluster/options.ts";
 import type { Node } from "../core/node.ts";
 import { createConnector } from "./connector.ts";
@@ -27,7 +28,7 @@ export class Pools {
   servernameOf(node: Node): string {
     let servername = this.#servernames.get(node);
     if (servername === undefined) {
-      servername = this.#options.tls.servername ?? virtualOrigin(node, this.#options).hostname;
+      servername = servernameOf(node.endpoint.address, this.#options);
       this.#servernames.set(node, servername);
     }
     return servername;
@@ -57,7 +58,7 @@ export class Pools {
   #create(node: Node): Dispatcher {
     const { connections, timeouts, tls, clock } = this.#options;
     const { address } = node.endpoint;
-    const origin = virtualOrigin(node, this.#options);
+    const origin = virtualOrigin(address, this.#options);
     const options: Pool.Options = {
       connections: connections.perNode,
       pipelining: 1,
@@ -82,20 +83,6 @@ export class Pools {
     this.#onCreate(pool);
     return pool;
   }
-}
-
-/**
- * The origin that gives requests the right Host header: a DNS-named node's own; for IP addresses and sockets
- * `host`, else the node's address over http and the service's name over https. The connector goes to the real
- * address whatever this says.
- */
-function virtualOrigin(node: Node, options: ResolvedOptions): URL {
-  const { address } = node.endpoint;
-  const scheme = address.scheme === "https" ? "https" : "http";
-  const isNamed = address.scheme !== "unix" && isIP(address.hostname) === 0;
-  if (isNamed) return new URL(address.text);
-  if (options.host !== undefined) return new URL(`${scheme}://${options.host}`);
-  return address.scheme === "http" ? new URL(address.text) : new URL(`${scheme}://${options.name}`);
 }
 
 /** A pool that cannot be closed is a defect; it must not pass unseen, nor end up in a call. */
