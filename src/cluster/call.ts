@@ -217,7 +217,7 @@ export abstract class Call implements CallInfo, Deadline {
       cluster.options.random,
     );
     // The budget guards the nodes; an attempt that ended by our own shortage has reached none.
-    const isFree = outcome.reason === "shortage";
+    const isFree = outcome.reason === "shortage" || outcome.reason === "busy";
     if (delayMs === undefined || (!isFree && !cluster.withdrawRetry(now))) return false;
     this.#remember(attempt.node, outcome, error);
     this.#endAttempt(outcome, now);
@@ -260,7 +260,7 @@ export abstract class Call implements CallInfo, Deadline {
       return;
     }
     this.#remember(attempt.node, outcome, error);
-    const code = outcome.reason === "timeout" && error instanceof BalancerError ? error.code : "ERR_NO_NODE";
+    const code = error instanceof BalancerError ? error.code : "ERR_NO_NODE";
     this.#failWith(code, this.#describe("no node gave an answer"));
   }
 

@@ -36,6 +36,7 @@ import { type ExplainedCall, type Explanation, explain } from "./explain.ts";
 import { type CallOptions, FunctionCall, type NodeAttempt } from "./function-call.ts";
 import { NodeSet } from "./node-set.ts";
 import { type ClusterOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { TlsFiles } from "./tls-files.ts";
 
 export class Cluster implements AsyncDisposable {
   static {
@@ -55,6 +56,10 @@ export class Cluster implements AsyncDisposable {
   readonly lag: LoopLag;
   /** @internal */
   readonly nodeSet: NodeSet;
+  /** Certificates, for whoever makes connections. @internal */
+  readonly tls: TlsFiles;
+  /** Told after each change of the set of nodes. @internal */
+  readonly updateListeners: Set<() => void> = new Set();
   /** Calls that wait for discovery's first answer. @internal */
   readonly waiting: Set<Call> = new Set();
 
@@ -73,6 +78,9 @@ export class Cluster implements AsyncDisposable {
     this.options = resolveOptions(options);
     showNamesOnly(this.options.tls);
     enableDebugLog();
+    this.tls = new TlsFiles(this.options.tls, (error) =>
+      process.emitWarning(`${this.options.name}: ${error.message}`),
+    );
     const { name, clock, discovery, scheme, allowEmpty, random, retryBudget } = this.options;
     this.name = name;
     this.clock = clock;
@@ -241,6 +249,7 @@ export class Cluster implements AsyncDisposable {
   #release(): void {
     this.#guard.close();
     this.nodeSet.close();
+    this.tls.close();
     this.lag.close();
     this.deadlines.close();
   }
@@ -268,6 +277,7 @@ export class Cluster implements AsyncDisposable {
         changed: changes.changed.length,
       });
     }
+    for (const listener of this.updateListeners) listener();
     if (this.nodeSet.callable.length > 0) this.#wakeReady();
     for (const call of [...this.waiting]) {
       this.waiting.delete(call);

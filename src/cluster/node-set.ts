@@ -169,6 +169,12 @@ export class NodeSet {
     if (node.removedAt !== undefined && node.inflight === 0) this.#forget(node);
   }
 
+  /** A failure that no call met: a connection was found dead while nothing was under way on it. */
+  blamed(node: Node, outcome: Outcome, now: number): void {
+    node.failedBetweenCalls(now);
+    if (node.health.kind === "in" && node.drainCause === undefined) this.#judge(node, outcome, now);
+  }
+
   /** Lets averages fade, weights grow and nodes whose time is up come on trial. */
   refresh(now: number): void {
     this.#refreshAt = now + refreshMs;

@@ -35,7 +35,7 @@ const reasons: Readonly<Record<string, FailureReason | IgnoredReason>> = {
   ABORT_ERR: "aborted",
 };
 
-const ignoredReasons: ReadonlySet<string> = new Set(["aborted", "shortage", "deadline", "call"]);
+const ignoredReasons: ReadonlySet<string> = new Set(["aborted", "shortage"]);
 
 /** The outcome for an error's code, or undefined for a code that is not one of the system's. */
 export function outcomeOfCode(code: string): Outcome | undefined {

@@ -220,6 +220,14 @@ export class Node {
     this.lastFailureAt = now;
   }
 
+  /** It failed without a call having been under way. */
+  failedBetweenCalls(now: number): void {
+    this.refresh(now);
+    this.failureRate = blend(this.failureRate, 1, failureGain);
+    this.consecutiveFailures++;
+    this.lastFailureAt = now;
+  }
+
   /**
    * The node is not there. How fast it was says nothing of what comes back in its place, and when all are gone it
    * would keep calls from those that were slower, the first to return perhaps among them.

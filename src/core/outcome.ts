@@ -28,6 +28,10 @@ export type IgnoredReason =
   | "aborted"
   /** The caller's own shortage: EMFILE, ENFILE, ENOBUFS, EADDRNOTAVAIL, ENETDOWN, a failed name look-up. */
   | "shortage"
+  /** All connections that the node may have are in use. */
+  | "busy"
+  /** The node closed the connection in good order before it had processed the call. */
+  | "closing"
   /** The call's own deadline cut the attempt short, before the node had a fair time to answer. */
   | "deadline"
   /** The call itself was at fault (an invalid header, a body that threw). */

@@ -5,6 +5,8 @@ import type { Dispatcher } from "undici";
 import { outcomeOfStatus } from "../core/classify.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import { type Outcome, success } from "../core/outcome.ts";
+import type { AttemptFault } from "./classify.ts";
+import { type Connection, ConnectionLost } from "./connection.ts";
 
 /** How much of an answer that nobody wants is read to keep its connection, and for how long. */
 const discardBytes = 64 * 1_024;
@@ -25,15 +27,31 @@ export interface AttemptListener {
   received(chunk: Buffer): void;
   ended(trailers: Headers, outcome: Outcome): void;
   upgraded(status: number, headers: Headers, socket: Duplex): void;
-  /** @param byHandler the caller's own code threw. */
-  errored(error: Error, unsent: boolean, connected: boolean, byHandler: boolean): void;
+  errored(error: Error, fault: AttemptFault): void;
   bodySent(chunk: Buffer): void;
   requestSent(): void;
   responseStarted(): void;
 }
 
+/** The pool that an attempt goes through; not there for a dispatcher of the program's own. */
+export interface AttemptCarrier {
+  /** undici is done with the request. */
+  ended(observer: AttemptObserver, answered: boolean): void;
+  /** The connection was lost before the request began. False if it cannot go out on another one. */
+  sendAgain(observer: AttemptObserver, options: Dispatcher.DispatchOptions): boolean;
+  /** @param ranOut it was given all its time, and no answer came. */
+  abandoned(observer: AttemptObserver, ranOut: boolean): void;
+}
+
+/** A connection that was idle for less was not closed for being idle: servers wait for seconds. */
+const staleFromMs = 50;
+/** How often a request that never began may move to another connection. Each costs a connection that was lost. */
+const mostMoves = 2;
+
 /** Thrown into undici to drop a request that waited in its queue: it costs no connection, an abort would. */
 const dropped = new Error("the attempt was abandoned before it was sent");
+/** Thrown into undici instead of the second sending of a stream that the peer refused: where it goes is ours to say. */
+const refused = new Error("HTTP/2: the node refused the stream (REFUSED_STREAM)");
 
 /** The handler that undici is given for one attempt. Deaf once the attempt is abandoned. */
 export class AttemptObserver implements Dispatcher.DispatchHandler {
@@ -42,6 +60,15 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
   controller: Controller | undefined = undefined;
   /** `dispatch` has returned: a request that starts later had to wait for its connection. */
   dispatched = false;
+  /** Written by the pool: itself until the request is over, and what it sends where. */
+  carrier: AttemptCarrier | undefined = undefined;
+  connection: Connection | undefined = undefined;
+  options: Dispatcher.DispatchOptions | undefined = undefined;
+  /** When it was given to its connection, on the balancer's clock. */
+  dispatchedAt = 0;
+  #moves = 0;
+  /** Something of the answer came. */
+  #heard = false;
   #state: "open" | "discarding" | "abandoned" = "open";
   #outcome: Outcome = success;
   /** True while the caller's code runs: what it throws comes back as the request's error, and stays true then. */
@@ -53,22 +80,29 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
     this.#listener = listener;
   }
 
-  /** Nothing more is reported; the request is aborted, now or when its turn comes. */
-  abandon(error: Error): void {
+  /**
+   * Nothing more is reported; the request is aborted, now or when its turn comes.
+   *
+   * @param ranOut it was given all its time, and no answer came.
+   */
+  abandon(error: Error, ranOut: boolean): void {
     this.#state = "abandoned";
+    this.carrier?.abandoned(this, ranOut);
     this.controller?.abort(error);
   }
 
-  /** `dispatch` threw instead of telling. */
-  failed(error: Error): void {
+  /** It ends without undici's having been asked, or undici threw instead of telling. */
+  failed(error: Error, fault: AttemptFault): void {
     if (this.#state !== "open") return;
     this.#state = "abandoned";
-    this.#listener.errored(error, this.controller === undefined, this.controller !== undefined, true);
+    this.carrier = undefined;
+    this.#listener.errored(error, fault);
   }
 
   onRequestStart(controller: Controller): void {
     if (this.#state === "abandoned") throw dropped;
-    // HTTP/2 sends a refused stream once more by itself, with another controller (undici.md).
+    // undici sends a refused stream once more by itself (undici.md).
+    if (this.controller !== undefined && this.connection !== undefined) throw refused;
     this.controller = controller;
     this.#listener.started(controller, this.dispatched);
   }
@@ -101,6 +135,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
 
   onResponseEnd(_controller: Controller, trailers: Headers): void {
     this.#discardTimer?.cancel();
+    this.#leaveCarrier(true);
     if (this.#state !== "open") return;
     this.#state = "abandoned";
     this.#listener.ended(trailers, this.#outcome);
@@ -108,13 +143,19 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Controller | null, error: Error): void {
     this.#discardTimer?.cancel();
+    const { carrier, connection, options } = this;
+    this.#leaveCarrier(false);
     if (this.#state !== "open") return;
+    const isLost = error instanceof ConnectionLost;
+    if (isLost && this.controller === undefined && carrier !== undefined && options !== undefined) {
+      if (this.#moves++ < mostMoves && carrier.sendAgain(this, options)) return;
+    }
     this.#state = "abandoned";
-    const connected = this.controller !== undefined;
-    this.#listener.errored(error, !connected, connected, this.#byHandler);
+    this.#listener.errored(isLost ? error.cause : error, this.#faultOf(error, connection));
   }
 
   onRequestUpgrade(_controller: Controller, status: number, headers: Headers, socket: Duplex): void {
+    this.#leaveCarrier(true);
     if (this.#state !== "open") {
       socket.destroy();
       return;
@@ -138,7 +179,28 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
   }
 
   onResponseStarted(): void {
+    this.#heard = true;
     if (this.#state === "open") this.#listener.responseStarted();
+  }
+
+  #leaveCarrier(answered: boolean): void {
+    const { carrier } = this;
+    if (carrier === undefined) return;
+    this.carrier = undefined;
+    carrier.ended(this, answered);
+  }
+
+  #faultOf(error: Error, connection: Connection | undefined): AttemptFault {
+    if (this.#byHandler) return "handler";
+    if (this.controller === undefined) return "unsent";
+    if (error === refused) return "refused";
+    // A peer that ends a session before it answered anything on it is not just closing.
+    const hasServed = connection !== undefined && connection.answered > 0;
+    if (error instanceof ConnectionLost && error.unprocessed) return hasServed ? "unprocessed" : "refused";
+    if (hasServed && !connection.isMultiplexed && !this.#heard && connection.idleBeforeMs >= staleFromMs) {
+      return "stale";
+    }
+    return "broken";
   }
 
   /** Reads on for a little, so that the connection can be used again. */

@@ -5,7 +5,7 @@
  * await using orders = new Balancer({ name: "orders", discovery: ["http://127.0.0.1:8080", "http://127.0.0.1:8081"] });
  * const response = await orders.fetch("/v1/orders/42");
  */
-import { type Dispatcher, Dispatcher1Wrapper } from "undici";
+import { type Dispatcher, Dispatcher1Wrapper, errors } from "undici";
 import { type CallRules, resolveRules, type WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
@@ -63,7 +63,7 @@ export class Balancer extends ClosableDispatcher {
     super(authorityOf(from.name));
     this.ownsCluster = !(from instanceof Cluster);
     this.cluster = from instanceof Cluster ? from : new Cluster(from);
-    const pools = new Pools(this.cluster.options, (pool) => forwardEvents(pool, this));
+    const pools = new Pools(this.cluster, (pool) => forwardEvents(pool, this));
     this.host = {
       cluster: this.cluster,
       pools,
@@ -152,6 +152,9 @@ export class Balancer extends ClosableDispatcher {
     const modern = handler.onRequestStart === undefined ? wrapHandler(handler) : handler;
     let exchange: Exchange;
     try {
+      if (typeof options !== "object" || options === null) {
+        throw new errors.InvalidArgumentError("opts must be an object.");
+      }
       const secure = this.checkOrigin(options.origin);
       if (this.closed) throw new BalancerError("ERR_CLOSED", this.name, "the balancer is closed");
       const lasting = withLastingHeaders(options);

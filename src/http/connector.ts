@@ -4,38 +4,60 @@
  */
 import type { Socket } from "node:net";
 import { buildConnector, errors } from "undici";
-import type { TlsOptions } from "../cluster/options.ts";
+import type { TlsMaterial } from "../cluster/tls-files.ts";
 import type { Address } from "../core/address.ts";
 import type { Clock } from "../core/clock.ts";
 
 /** From how late on a timer tells of a blocked event loop, not of ordinary work. */
 const blockedFromMs = 20;
+/** How long one of several addresses of a name is tried before the next one joins (RFC 8305 says 250 ms). */
+const nextAddressMs = 250;
+
+export type Http2 = "auto" | "never" | "prior-knowledge";
 
 export interface ConnectorOptions {
   readonly connectMs: number;
-  readonly tls: TlsOptions;
+  readonly tls: TlsMaterial;
   /** The name that the certificate must carry. */
   readonly servername: string;
+  readonly http2: Http2;
   readonly clock: Clock;
   /** Holds each socket for as long as it is being connected, so that its owner can give it up. */
   readonly connecting: Set<Socket>;
 }
 
-export function createConnector(address: Address, options: ConnectorOptions): buildConnector.connector {
-  const { connectMs, clock, connecting } = options;
+/** Makes one connection; `alpnProtocol` of the socket says whether it speaks HTTP/2. */
+export type Connect = (callback: (error: Error | null, socket: Socket | null) => void) => void;
+
+export function createConnector(address: Address, options: ConnectorOptions): Connect {
+  const { connectMs, clock, connecting, http2 } = options;
   const { ca, cert, key } = options.tls;
+  const isSecure = address.scheme === "https";
+  // The session cache in here is of this address and these certificates, and shared with nobody.
   const connect = buildConnector({
     // 0 switches undici's own timer off.
     timeout: 0,
-    allowH2: false,
+    allowH2: http2 !== "never",
+    preferH2: true,
+    ...(http2 === "prior-knowledge" && !isSecure ? { useH2c: true } : {}),
     ...(address.scheme === "unix" ? { socketPath: address.socketPath } : {}),
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: Math.max(10, Math.min(nextAddressMs, Math.floor(connectMs / 4))),
+    // Said here, so that NODE_TLS_REJECT_UNAUTHORIZED does not unsay it.
+    rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca: ca as string | Buffer }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
-  });
+  } as buildConnector.BuildOptions);
   const { hostname, port } = address;
-  const servername = address.scheme === "https" ? options.servername : undefined;
-  return (given, callback) => {
+  const target = {
+    protocol: isSecure ? "https:" : "http:",
+    hostname,
+    host: hostname,
+    port: String(port),
+    servername: isSecure ? options.servername : undefined,
+  } as buildConnector.Options;
+  return (callback) => {
     const dueAt = clock.now() + connectMs;
     const giveUp = () => {
       socket.destroy(
@@ -48,13 +70,15 @@ export function createConnector(address: Address, options: ConnectorOptions): bu
       if (lateMs < blockedFromMs) giveUp();
       else timer = clock.schedule(giveUp, Math.min(lateMs, connectMs));
     }, connectMs);
-    const target = { ...given, hostname, host: hostname, port: String(port), servername };
     // The types hide it, but the connector returns the socket (undici.md, "Dead peer").
-    const socket = connect(target as buildConnector.Options, (...result) => {
+    const socket = connect(target, (error, connected) => {
       timer.cancel();
       connecting.delete(socket);
-      callback(...result);
+      // On failure undici leaves the second one out.
+      callback(error, (connected ?? null) as Socket | null);
     }) as unknown as Socket;
+    // Whoever waits for the connection has a deadline of its own that keeps the process alive.
+    socket.unref();
     connecting.add(socket);
   };
 }

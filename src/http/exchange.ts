@@ -16,7 +16,7 @@ import type { Clock } from "../core/clock.ts";
 import { BalancerError } from "../core/errors.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
 import { type AttemptListener, AttemptObserver } from "./attempt-observer.ts";
-import { outcomeOfTransportError, retryAfterMs } from "./classify.ts";
+import { type AttemptFault, isUnprocessed, outcomeOfFault, retryAfterMs } from "./classify.ts";
 import { findHeader } from "./headers.ts";
 import type { Pools } from "./pools.ts";
 import { bodyKind, ReplayBody, type ReplayMemory } from "./replay.ts";
@@ -162,13 +162,13 @@ export class Exchange extends Call implements Controller, AttemptListener {
       if (attempt.number === 1) this.accepted = accepted;
     } catch (error) {
       // undici's pools tell the observer. This is the program's own `connections.factory`, or a mock.
-      observer.failed(error as Error);
+      observer.failed(error as Error, "handler");
     }
     observer.dispatched = true;
   }
 
   protected override stop(_attempt: Attempt, error: Error): void {
-    this.#observer?.abandon(error);
+    this.#observer?.abandon(error, error instanceof BalancerError && error.code === "ERR_DEADLINE");
     this.#socket?.destroy();
   }
 
@@ -274,18 +274,11 @@ export class Exchange extends Call implements Controller, AttemptListener {
     else this.#socket = socket;
   }
 
-  errored(error: Error, notStarted: boolean, connected: boolean, byHandler: boolean): void {
+  errored(error: Error, fault: AttemptFault): void {
+    const isOfBody = fault !== "handler" && this.#isOfBody(error);
+    const outcome = isOfBody ? ignored("call", "the request body threw") : outcomeOfFault(error, fault);
     // A dispatcher of the program's own may read the body before it says that the request starts.
-    const unsent = notStarted && this.#isBodyWhole();
-    if (byHandler || this.#isOfBody(error)) {
-      this.attemptFailed(
-        ignored("call", byHandler ? "the handler threw" : "the request body threw"),
-        error,
-        unsent,
-      );
-    } else {
-      this.attemptFailed(outcomeOfTransportError(error, connected), error, unsent);
-    }
+    this.attemptFailed(outcome, error, isUnprocessed(fault) && this.#isBodyWhole());
   }
 
   /** Whether another attempt would send all of the body, as it was before the first one. */

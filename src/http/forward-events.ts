@@ -9,8 +9,8 @@ const events = ["drain", "connect", "disconnect", "connectionError"] as const;
  *
  * @returns ends it.
  */
-export function forwardEvents(from: Dispatcher, to: Dispatcher): () => void {
-  const source: EventEmitter = from;
+export function forwardEvents(from: EventEmitter | Dispatcher, to: Dispatcher): () => void {
+  const source: EventEmitter = from as EventEmitter;
   const target: EventEmitter = to as EventEmitter;
   const listeners = events.map((event) => {
     const listener = (origin: URL, targets: readonly Dispatcher[] = [], error?: Error) => {

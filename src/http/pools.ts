@@ -1,27 +1,68 @@
-/** From a node to the undici pool that holds its connections: made on first use, closed when the node has left. */
+/**
+ * From a node to the pool of its connections: made on first use, closed when the node has left or is not called any
+ * more, and swept.
+ */
 import type { Socket } from "node:net";
-import { type Dispatcher, errors, Pool } from "undici";
+import { type Client, type Dispatcher, errors, type Pool } from "undici";
 import { servernameOf, virtualOrigin } from "../cluster/authority.ts";
+import type { Cluster } from "../cluster/cluster.ts";
 import type { ResolvedOptions } from "../cluster/options.ts";
+import type { Timer } from "../core/clock.ts";
 import type { Node } from "../core/node.ts";
-import { createConnector } from "./connector.ts";
+import { longestTimerMs } from "../core/option-reader.ts";
+import { outcomeOfTransportError } from "./classify.ts";
+import type { Connection } from "./connection.ts";
+import { ConnectionLimits } from "./connection-limits.ts";
+import { type Connect, createConnector, type Http2 } from "./connector.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { NodePool, type PoolCounts } from "./node-pool.ts";
+
+/** How often idle and aged connections are looked for besides each change of the set. */
+const sweepMs = 30_000;
+
+/** What takes the calls of one node: our pool, or a dispatcher that `connections.factory` made. */
+export type Carrier = NodePool | Dispatcher;
 
 export class Pools {
+  readonly #cluster: Cluster;
   readonly #options: ResolvedOptions;
-  readonly #pools: Map<Node, Dispatcher> = new Map();
+  readonly #pools: Map<Node, NodePool> = new Map();
+  readonly #made: Map<Node, Dispatcher> = new Map();
+  readonly #limits: ConnectionLimits;
+  readonly #heartbeat: Heartbeat;
+  readonly #nodesOfConnections: WeakMap<Connection, Node> = new WeakMap();
   readonly #servernames: WeakMap<Node, string> = new WeakMap();
-  readonly #onCreate: (pool: Dispatcher) => void;
-  /** Connections that are being made; undici lets them be made to the end, whatever becomes of their pool. */
+  readonly #onCreate: (pool: Carrier) => void;
+  readonly #onUpdate: () => void = () => this.#updated();
+  readonly #onRenewal: () => void = () => this.#renewed();
+  /** Connections that are being made. */
   readonly #connecting: Set<Socket> = new Set();
+  #sweepTimer: Timer | undefined = undefined;
 
   /** @param onCreate told of each pool that is made, before its first use. */
-  constructor(options: ResolvedOptions, onCreate: (pool: Dispatcher) => void) {
-    this.#options = options;
+  constructor(cluster: Cluster, onCreate: (pool: Carrier) => void) {
+    this.#cluster = cluster;
+    this.#options = cluster.options;
     this.#onCreate = onCreate;
+    const { connections, clock } = cluster.options;
+    this.#limits = new ConnectionLimits(connections.total, connections.connecting);
+    this.#heartbeat = new Heartbeat(connections.pingMs, connections.pingTimeoutMs, clock, {
+      heard: (connection) => this.#poolOf(connection)?.cleared(connection),
+      died: (connection, error) => this.#blame(connection, error),
+    });
+    cluster.updateListeners.add(this.#onUpdate);
+    cluster.tls.listeners.add(this.#onRenewal);
+    // The nodes of a cluster that others use already.
+    if (connections.minPerNode > 0) this.#updated();
   }
 
-  get(node: Node): Dispatcher {
-    return this.#pools.get(node) ?? this.#create(node);
+  get(node: Node): Carrier {
+    return this.#pools.get(node) ?? this.#made.get(node) ?? this.#create(node);
+  }
+
+  /** How many connections a node has; undefined where it has none, or has them in a dispatcher of the program's own. */
+  countsOf(node: Node): PoolCounts | undefined {
+    return this.#pools.get(node)?.counts;
   }
 
   /** The name that the certificate of an https node must carry. */
@@ -36,56 +77,181 @@ export class Pools {
 
   /** Closes the connections of a node that has left; what still runs on them is cut. */
   release(node: Node): void {
-    const pool = this.#pools.get(node);
-    if (pool === undefined) return;
+    const error = new errors.ClientDestroyedError();
+    this.#pools.get(node)?.destroy(error);
     this.#pools.delete(node);
-    pool.destroy().catch(reportLater);
+    this.#made.get(node)?.destroy().catch(reportLater);
+    this.#made.delete(node);
+    this.#stopIfEmpty();
   }
 
   /**
    * Closes all connections, with `error` for what still runs on them. A graceful end is to wait for the calls
-   * first: what is left then was abandoned, and undici would make a connection for each such request only to
-   * find that nobody wants it.
+   * first: what is left then was abandoned.
    */
   async destroy(error: Error | null): Promise<void> {
-    const pools = [...this.#pools.values()];
+    this.#cluster.updateListeners.delete(this.#onUpdate);
+    this.#cluster.tls.listeners.delete(this.#onRenewal);
+    this.#heartbeat.close();
+    const made = [...this.#made.values()];
+    this.#made.clear();
+    const reason = error ?? new errors.ClientDestroyedError();
+    for (const pool of this.#pools.values()) pool.destroy(reason);
     this.#pools.clear();
-    const destroyed = pools.map((pool) => pool.destroy(error));
+    this.#stopIfEmpty();
     for (const socket of this.#connecting) socket.destroy(new errors.ClientDestroyedError());
-    await Promise.all(destroyed);
+    await Promise.all(made.map((dispatcher) => dispatcher.destroy(error)));
   }
 
-  #create(node: Node): Dispatcher {
-    const { connections, timeouts, tls, clock } = this.#options;
+  #create(node: Node): Carrier {
+    const { factory } = this.#options.connections;
+    if (factory !== undefined) {
+      const made = factory(new URL(node.key), this.#undiciOptions(node));
+      this.#made.set(node, made);
+      this.#onCreate(made);
+      return made;
+    }
+    const pool = this.#createPool(node, this.#options.connections.http2);
+    this.#pools.set(node, pool);
+    this.#onCreate(pool);
+    this.#sweepTimer ??= this.#options.clock.schedule(() => this.#sweepInTurn(), sweepMs);
+    return pool;
+  }
+
+  #createPool(node: Node, http2: Http2): NodePool {
+    const { connections, name, clock, random } = this.#options;
     const { address } = node.endpoint;
-    const origin = virtualOrigin(address, this.#options);
-    const options: Pool.Options = {
+    return new NodePool({
+      service: name,
+      address: address.text,
+      origin: virtualOrigin(address, this.#options),
+      isSecure: address.scheme === "https",
+      http2,
+      perNode: connections.perNode,
+      connectingPerNode: connections.connectingPerNode,
+      queue: connections.queue,
+      queueMs: connections.queueMs,
+      idleMs: connections.idleMs,
+      maxAgeMs: connections.maxAgeMs,
+      maxStreams: connections.maxStreams,
+      minPerNode: connections.minPerNode,
+      client: {
+        ...this.#clientOptions(),
+        h2Options: { maxConcurrentStreams: connections.maxStreams, pingInterval: connections.pingMs },
+      },
+      limits: this.#limits,
+      clock,
+      random,
+      connect: this.#createConnector(node, http2),
+      makeRoom: () => this.#makeRoom(),
+      watch: (connection) => {
+        this.#nodesOfConnections.set(connection, node);
+        this.#heartbeat.add(connection);
+      },
+    });
+  }
+
+  /** What undici's own Pool would need to do the same. */
+  #undiciOptions(node: Node): Pool.Options {
+    const { connections } = this.#options;
+    const connect = this.#createConnector(node, "never");
+    return {
+      ...this.#clientOptions(),
       connections: connections.perNode,
-      pipelining: 1,
       allowH2: false,
-      keepAliveTimeout: connections.idleMs,
+      connect: (_given, callback) => connect(callback as Parameters<Connect>[0]),
+    };
+  }
+
+  #clientOptions(): Client.Options {
+    const { connections, timeouts } = this.#options;
+    return {
+      pipelining: 1,
+      // Connections that are to be kept ready are closed by the sweep, which counts them.
+      keepAliveTimeout: connections.minPerNode > 0 ? longestTimerMs : connections.idleMs,
       // A server's hint may shorten the time that a connection is kept, never lengthen it (undici.md).
       keepAliveMaxTimeout: connections.idleMs,
       // Attempts have exact deadlines of their own.
       headersTimeout: 0,
       bodyTimeout: timeouts.bodyIdleMs,
-      connect: createConnector(address, {
-        connectMs: timeouts.connectMs,
-        tls,
-        servername: this.servernameOf(node),
-        clock,
-        connecting: this.#connecting,
-      }),
     };
-    const { factory } = connections;
-    const pool = factory === undefined ? new Pool(origin, options) : factory(new URL(node.key), options);
-    this.#pools.set(node, pool);
-    this.#onCreate(pool);
-    return pool;
+  }
+
+  /** Closes an idle connection of some other node, to make room within `connections.total`. */
+  #makeRoom(): void {
+    for (const pool of this.#pools.values()) if (pool.closeIdle()) return;
+  }
+
+  #createConnector(node: Node, http2: Http2): Connect {
+    return createConnector(node.endpoint.address, {
+      connectMs: this.#options.timeouts.connectMs,
+      tls: this.#cluster.tls.current,
+      servername: this.servernameOf(node),
+      http2,
+      clock: this.#options.clock,
+      connecting: this.#connecting,
+    });
+  }
+
+  #poolOf(connection: Connection): NodePool | undefined {
+    const node = this.#nodesOfConnections.get(connection);
+    return node === undefined ? undefined : this.#pools.get(node);
+  }
+
+  /** A dead connection under a call is that call's failure; without one, nobody else would tell. */
+  #blame(connection: Connection, error: Error): void {
+    const node = this.#nodesOfConnections.get(connection);
+    if (node === undefined || connection.active > 0) return;
+    this.#cluster.nodeSet.blamed(node, outcomeOfTransportError(error, true), this.#options.clock.now());
+  }
+
+  /** The certificates changed. */
+  #renewed(): void {
+    for (const [node, pool] of this.#pools) {
+      if (node.endpoint.address.scheme !== "https") continue;
+      pool.renew(this.#createConnector(node, this.#options.connections.http2));
+    }
+  }
+
+  /** The set of nodes changed. */
+  #updated(): void {
+    const { minPerNode, factory } = this.#options.connections;
+    if (minPerNode > 0 && factory === undefined) {
+      for (const node of this.#cluster.nodeSet.nodes.values()) {
+        if (node.drainCause === undefined) this.get(node);
+      }
+    }
+    this.#sweep();
+  }
+
+  #sweepInTurn(): void {
+    this.#sweepTimer = undefined;
+    this.#sweep();
+    if (this.#pools.size > 0) {
+      this.#sweepTimer = this.#options.clock.schedule(() => this.#sweepInTurn(), sweepMs);
+    }
+  }
+
+  #sweep(): void {
+    const { clock, connections } = this.#options;
+    const now = clock.now();
+    for (const [node, pool] of this.#pools) {
+      if (node.removedAt !== undefined) pool.closeAllIdle();
+      else pool.sweep(now);
+      if (pool.isEmpty && now - pool.usedAt >= connections.idleMs && connections.minPerNode === 0) {
+        this.release(node);
+      }
+    }
+  }
+
+  #stopIfEmpty(): void {
+    if (this.#pools.size > 0) return;
+    this.#sweepTimer?.cancel();
+    this.#sweepTimer = undefined;
   }
 }
 
-/** A pool that cannot be closed is a defect; it must not pass unseen, nor end up in a call. */
+/** A dispatcher that cannot be closed is a defect; it must not pass unseen, nor end up in a call. */
 function reportLater(error: unknown): void {
   process.emitWarning(error instanceof Error ? error : new Error(String(error)));
 }

@@ -29,6 +29,9 @@ export interface FailedAttempt {
   readonly remainingMs: number;
 }
 
+/** What is held against no node and yet is worth another try: it passes. */
+const passing: ReadonlySet<string> = new Set(["shortage", "busy", "closing"]);
+
 /**
  * How long to wait before the next attempt, or undefined when there must be none. The budget is the caller's to
  * ask, after this.
@@ -41,9 +44,9 @@ export function retryDelayMs(failed: FailedAttempt, rules: RetryRules, random: R
   if (!failed.unsent && !failed.repeatable) return undefined;
   const { outcome } = failed;
   if (outcome.kind === "success") return undefined;
-  if (outcome.kind === "ignored" && outcome.reason !== "shortage") return undefined;
+  if (outcome.kind === "ignored" && !passing.has(outcome.reason)) return undefined;
   const step = failed.number - 1;
-  const isFirstUnsent = failed.unsent && step === 0 && outcome.kind === "failure";
+  const isFirstUnsent = failed.unsent && step === 0 && outcome.reason !== "shortage";
   const backoffMs = isFirstUnsent ? 0 : fullJitterMs(step, rules.backoffMs, rules.maxBackoffMs, random);
   const delayMs = Math.max(backoffMs, failed.retryAfterMs);
   return delayMs < failed.remainingMs ? delayMs : undefined;
