@@ -14,6 +14,8 @@ export {
   type DiscoveryControls,
   discoveryContract,
 } from "./discovery-contract.ts";
+export type { Direction, Fault } from "./fault-proxy/fault.ts";
+export { FaultProxy, type FaultProxyOptions, startFaultProxy } from "./fault-proxy.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { type PolicyCheck, type PolicyContractOptions, policyContract } from "./policy-contract.ts";
 export { createTestBalancer, TestBalancer, type TestBalancerOptions } from "./test-balancer.ts";
