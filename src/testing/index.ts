@@ -4,7 +4,10 @@ export { createSeededRandom, type Random } from "../core/random.ts";
 export {
   type Backend,
   type BackendBehaviour,
+  type BackendPlace,
+  type BackendProtocol,
   type BackendStats,
+  type BackendTls,
   startBackend,
   startBackends,
 } from "./backend.ts";
