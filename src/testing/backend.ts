@@ -1,51 +1,40 @@
-/** Starts and steers service processes for tests and the demo: kill, freeze, slow down, let fail, restart. */
+/** Starts and steers service processes for tests and the demo: kill, freeze, slow down, let fail, drain, restart. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import type {
+  BackendBehaviour,
+  BackendMessage,
+  BackendPlace,
+  BackendReply,
+  BackendStats,
+} from "./backend/behaviour.ts";
 
-export interface BackendBehaviour {
-  /** How long a worker takes for one request. */
-  readonly workMs: number;
-  /** Requests worked on at once; further ones wait. */
-  readonly workers: number;
-  /** From 500 on it is sent at once, without work. */
-  readonly status: number;
-  /** Sent as it is; empty for a line of JSON that names the process. */
-  readonly body: string;
-  /** How long after the first half of the body its second half is sent; 0 for the whole body at once. */
-  readonly bodyMs: number;
-  /** File to which each x-test-key is appended as it arrives, for what a killed process saw; empty for none. */
-  readonly journal: string;
-}
-
-export interface BackendStats {
-  /** Requests that arrived, since the process started. */
-  readonly requests: number;
-  readonly inflight: number;
-  /** Connections accepted, since the process started. */
-  readonly connections: number;
-  /** How often each value of the header x-test-key arrived. */
-  readonly keys: Record<string, number>;
-}
-
-export type BackendMessage =
-  | { readonly kind: "configure"; readonly behaviour: Partial<BackendBehaviour> }
-  | { readonly kind: "stats" };
-
-export type BackendReply =
-  | { readonly kind: "listening"; readonly port: number }
-  | { readonly kind: "configured" }
-  | { readonly kind: "stats"; readonly stats: BackendStats };
+export type {
+  BackendBehaviour,
+  BackendMessage,
+  BackendPlace,
+  BackendProtocol,
+  BackendReply,
+  BackendStats,
+  BackendTls,
+} from "./backend/behaviour.ts";
 
 /** A running process. Everything that is not stopped ends with this process, by the loss of its IPC channel. */
-export interface Backend {
-  /** `http://127.0.0.1:port`. */
+export interface Backend extends AsyncDisposable {
+  /** `http://127.0.0.1:port`; `https://` where the protocol has TLS. */
   readonly address: string;
+  readonly port: number;
   readonly pid: number;
   /** Changes how it behaves; resolves when it does. */
   configure(behaviour: Partial<BackendBehaviour>): Promise<void>;
   stats(): Promise<BackendStats>;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
+  /**
+   * SIGTERM: no new connections; requests that have arrived are answered, with `Connection: close` or after a GOAWAY.
+   * Resolves when the last connection is closed and the process gone, however long that takes.
+   */
+  terminate(): Promise<void>;
   /** SIGSTOP: connections stay open, nothing is answered. */
   freeze(): void;
   /** SIGCONT. */
@@ -60,58 +49,78 @@ const program = new URL(
   import.meta.url,
 );
 
-/** @param port 0 for one that is free. */
-export async function startBackend(behaviour: Partial<BackendBehaviour> = {}, port = 0): Promise<Backend> {
-  const child = fork(program, [String(port)], {
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
-    execArgv: [],
-  });
+/**
+ * @param place what it speaks and where; a number is its port.
+ * @throws Error with the reason when it cannot listen there.
+ */
+export async function startBackend(
+  behaviour: Partial<BackendBehaviour> = {},
+  place: BackendPlace | number = {},
+): Promise<Backend> {
+  const child = fork(program, { stdio: ["ignore", "ignore", "inherit", "ipc"], execArgv: [] });
   // The tests' own process must be able to end, whatever becomes of this one.
   child.unref();
   child.channel?.unref();
-  const listening = await nextReply(child, "listening");
-  const backend = createBackend(child, listening.port, behaviour);
-  await backend.configure(behaviour);
-  return backend;
+  const wanted = typeof place === "number" ? { port: place } : place;
+  const listening = nextReply(child, "listening");
+  send(child, { kind: "listen", place: wanted, behaviour });
+  const { port } = await listening;
+  return createBackend(child, { ...wanted, port }, behaviour);
 }
 
-export function startBackends(count: number, behaviour: Partial<BackendBehaviour> = {}): Promise<Backend[]> {
-  return Promise.all(Array.from({ length: count }, () => startBackend(behaviour)));
+export function startBackends(
+  count: number,
+  behaviour: Partial<BackendBehaviour> = {},
+  place: Omit<BackendPlace, "port"> = {},
+): Promise<Backend[]> {
+  return Promise.all(Array.from({ length: count }, () => startBackend(behaviour, place)));
 }
 
-function createBackend(child: ChildProcess, port: number, initial: Partial<BackendBehaviour>): Backend {
+function createBackend(
+  child: ChildProcess,
+  place: BackendPlace & { readonly port: number },
+  initial: Partial<BackendBehaviour>,
+): Backend {
   let behaviour = initial;
+  const { port, protocol = "http1" } = place;
+  const scheme = protocol === "http1" || protocol === "h2c" ? "http" : "https";
+  const end = async (signal: "SIGKILL" | "SIGTERM") => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.ref();
+    child.kill(signal);
+    await gone;
+  };
   return {
-    address: `http://127.0.0.1:${port}`,
+    address: `${scheme}://127.0.0.1:${port}`,
+    port,
     pid: child.pid as number,
     async configure(change) {
       behaviour = { ...behaviour, ...change };
       const configured = nextReply(child, "configured");
-      child.send({ kind: "configure", behaviour: change } satisfies BackendMessage);
+      send(child, { kind: "configure", behaviour: change });
       await configured;
     },
     async stats() {
       const stats = nextReply(child, "stats");
-      child.send({ kind: "stats" } satisfies BackendMessage);
+      send(child, { kind: "stats" });
       return (await stats).stats;
     },
-    async kill() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const gone = once(child, "exit");
-      child.ref();
-      child.kill("SIGKILL");
-      await gone;
-    },
+    kill: () => end("SIGKILL"),
+    terminate: () => end("SIGTERM"),
     freeze() {
       child.kill("SIGSTOP");
     },
     thaw() {
       child.kill("SIGCONT");
     },
-    restart() {
-      return startBackend(behaviour, port);
-    },
+    restart: () => startBackend(behaviour, place),
+    [Symbol.asyncDispose]: () => end("SIGKILL"),
   };
+}
+
+function send(child: ChildProcess, message: BackendMessage): void {
+  child.send(message);
 }
 
 /** @throws Error when the process ends first. */
@@ -130,6 +139,9 @@ async function nextReply<Kind extends BackendReply["kind"]>(
     const onMessage = (message: unknown) => {
       const reply = message as BackendReply;
       if (reply.kind === kind) settle(() => resolve(reply as Extract<BackendReply, { kind: Kind }>));
+      else if (reply.kind === "failed") {
+        settle(() => reject(new Error(`backend ${child.pid} cannot serve: ${reply.message}`)));
+      }
     };
     const onExit = () => settle(() => reject(new Error(`backend ${child.pid} ended before it was ${kind}`)));
     child.on("message", onMessage);

@@ -4,7 +4,10 @@ export { createSeededRandom, type Random } from "../core/random.ts";
 export {
   type Backend,
   type BackendBehaviour,
+  type BackendPlace,
+  type BackendProtocol,
   type BackendStats,
+  type BackendTls,
   startBackend,
   startBackends,
 } from "./backend.ts";
@@ -14,6 +17,8 @@ export {
   type DiscoveryControls,
   discoveryContract,
 } from "./discovery-contract.ts";
+export type { Direction, Fault } from "./fault-proxy/fault.ts";
+export { FaultProxy, type FaultProxyOptions, startFaultProxy } from "./fault-proxy.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { type PolicyCheck, type PolicyContractOptions, policyContract } from "./policy-contract.ts";
 export { createTestBalancer, TestBalancer, type TestBalancerOptions } from "./test-balancer.ts";
