@@ -49,8 +49,8 @@ export class Connection {
   idleSince: number;
   /** How long it had been idle before its latest request. */
   idleBeforeMs = 0;
-  /** Nothing was heard since a request ran out of time on it: no more of them until something is. */
-  isSuspect = false;
+  /** Since when it takes no more requests: one ran out of time on it, and nothing was heard meanwhile. */
+  suspectSince: number | undefined = undefined;
   /** When something last came from the peer, as far as has been looked. */
   heardAt: number;
   state: "usable" | "retired" | "gone" = "usable";

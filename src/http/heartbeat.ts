@@ -73,10 +73,11 @@ export class Heartbeat {
       this.#connections.delete(connection);
       return;
     }
-    const isHeard = connection.listen(now);
+    connection.listen(now);
     // Before its first request undici does not speak to the peer, which has nothing to say then.
     if (wasBlocked || !connection.isAttached) connection.heardAt = now;
-    if (isHeard && connection.isSuspect) this.#listener.heard(connection);
+    const { suspectSince, heardAt } = connection;
+    if (suspectSince !== undefined && heardAt > suspectSince) this.#listener.heard(connection);
     if (now - connection.heardAt <= this.#silentMs) return;
     this.#connections.delete(connection);
     const error = new PingTimeoutError(

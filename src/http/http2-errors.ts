@@ -7,8 +7,8 @@ const enhanceYourCalm = 11;
 export function http2CodeOf(error: Error): number | undefined {
   const { http2ErrorCode } = error as { readonly http2ErrorCode?: unknown };
   if (typeof http2ErrorCode === "number") return http2ErrorCode;
-  // undici tells the code of a GOAWAY in the text only.
-  const match = /"GOAWAY" frame received with code (\d+)/.exec(error.message);
+  // undici and Node.js tell the code of a GOAWAY in the text only.
+  const match = /(?:"GOAWAY" frame received with|Session closed with error) code (\d+)/.exec(error.message);
   return match === null ? undefined : Number(match[1]);
 }
 

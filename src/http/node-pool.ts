@@ -49,6 +49,8 @@ export interface NodePoolOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly connect: Connect;
+  /** Makes a pool to the same node that speaks HTTP/1.1 only: HTTP/2 has no way to hand a connection over. */
+  readonly createUpgradePool: () => NodePool;
   /** Asked to close an idle connection of another node, when there are as many as there may be. */
   readonly makeRoom: () => void;
   /** Told of each HTTP/2 connection, to watch it for as long as it is usable. */
@@ -96,6 +98,8 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   #calls = 0;
   #calmUntil = 0;
   #needsDrain = false;
+  /** For upgrades, where the node may be spoken to in HTTP/2. */
+  #upgradePool: NodePool | undefined = undefined;
   #destroyed: Error | undefined = undefined;
 
   constructor(options: NodePoolOptions) {
@@ -110,22 +114,28 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   get counts(): PoolCounts {
     let idle = 0;
     for (const connection of this.#connections) if (connection.active === 0) idle++;
+    const upgrades = this.#upgradePool?.counts;
     return {
-      open: this.#connections.size + this.#ending.size,
-      idle,
-      connecting: this.#connecting,
-      waiting: this.#waiting.size,
+      open: this.#connections.size + this.#ending.size + (upgrades?.open ?? 0),
+      idle: idle + (upgrades?.idle ?? 0),
+      connecting: this.#connecting + (upgrades?.connecting ?? 0),
+      waiting: this.#waiting.size + (upgrades?.waiting ?? 0),
     };
   }
 
   get isEmpty(): boolean {
-    return this.#connections.size + this.#ending.size + this.#connecting + this.#waiting.size === 0;
+    const { open, connecting, waiting } = this.counts;
+    return open + connecting + waiting === 0;
   }
 
   /** Sends a request, now or when a connection is free. False when all are busy: "drain" follows. */
   dispatch(options: Dispatcher.DispatchOptions, observer: AttemptObserver): boolean {
     const now = this.#options.clock.now();
     this.usedAt = now;
+    if (options.upgrade && this.#isMultiplexed !== false && this.#options.isSecure) {
+      this.#upgradePool ??= this.#options.createUpgradePool();
+      return this.#upgradePool.dispatch(options, observer);
+    }
     observer.carrier = this;
     const connection = this.#takeFree(now);
     if (connection !== undefined) this.#send(connection, options, observer, now);
@@ -168,9 +178,10 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     }
     if (!ranOut || !connection.isMultiplexed || connection.state !== "usable") return;
     const now = this.#options.clock.now();
-    if (connection.listen(now) || connection.heardAt > observer.dispatchedAt) return;
+    connection.listen(now);
+    if (connection.heardAt > observer.dispatchedAt) return;
     // Nothing came since the request was sent, of any stream: it may be dead, and must not take the next call.
-    connection.isSuspect = true;
+    connection.suspectSince ??= now;
     this.#unfree(connection);
     // Without PINGs nothing would ever clear it of that.
     if (this.#options.client.h2Options?.pingInterval === 0) this.#retire(connection);
@@ -188,7 +199,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
       if (connection.active === 0) this.#retire(connection);
       return;
     }
-    if (connection.isSuspect) return;
+    if (connection.suspectSince !== undefined) return;
     this.#free.push(connection);
     connection.isFree = true;
     this.#serveWaiting();
@@ -213,7 +224,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
 
   /** The peer of a suspect connection was heard. */
   cleared(connection: Connection): void {
-    connection.isSuspect = false;
+    connection.suspectSince = undefined;
     this.roomAppeared(connection);
   }
 
@@ -231,22 +242,26 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
       }
     }
     if (minPerNode > 0) this.#grow();
+    this.#upgradePool?.sweep(now);
   }
 
   /** Closes a connection that nothing is sent over; false if there is none. */
   closeIdle(): boolean {
     const idle = this.#free.find((connection) => connection.active === 0);
-    if (idle !== undefined) this.#retire(idle);
-    return idle !== undefined;
+    if (idle === undefined) return this.#upgradePool?.closeIdle() ?? false;
+    this.#retire(idle);
+    return true;
   }
 
   closeAllIdle(): void {
     for (const connection of [...this.#connections]) if (connection.active === 0) this.#retire(connection);
+    this.#upgradePool?.closeAllIdle();
   }
 
   /** Further connections are made by `connect`; those that stand finish what they have and close. */
-  renew(connect: Connect): void {
+  renew(connect: Connect, connectForUpgrades: Connect): void {
     this.#connect = connect;
+    this.#upgradePool?.renew(connectForUpgrades, connectForUpgrades);
     for (const connection of [...this.#connections]) this.#retire(connection);
   }
 
@@ -257,6 +272,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     this.#queueTimer?.cancel();
     this.#restTimer?.cancel();
     this.#options.limits.forget(this);
+    this.#upgradePool?.destroy(error);
     this.#failWaiting(error);
     for (const connection of [...this.#connections, ...this.#ending]) {
       connection.client.destroy(error, () => {});
@@ -277,7 +293,8 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     observer.options = options;
     connection.active++;
     // An HTTP/1.1 connection is busy from here on, also for whoever calls from within.
-    if (!connection.isMultiplexed) this.#unfree(connection);
+    if (connection.isMultiplexed) connection.listen(now);
+    else this.#unfree(connection);
     let hasRoom = connection.client.dispatch(options, observer);
     // undici refused the call as malformed: the connection is what it was before, and no "drain" will come.
     if (!hasRoom && observer.carrier === undefined && connection.client.stats.size === connection.active) {

@@ -111,14 +111,15 @@ export class Pools {
       this.#onCreate(made);
       return made;
     }
-    const pool = this.#createPool(node, this.#options.connections.http2);
+    const { http2, minPerNode } = this.#options.connections;
+    const pool = this.#createPool(node, http2, minPerNode);
     this.#pools.set(node, pool);
     this.#onCreate(pool);
     this.#sweepTimer ??= this.#options.clock.schedule(() => this.#sweepInTurn(), sweepMs);
     return pool;
   }
 
-  #createPool(node: Node, http2: Http2): NodePool {
+  #createPool(node: Node, http2: Http2, minPerNode: number): NodePool {
     const { connections, name, clock, random } = this.#options;
     const { address } = node.endpoint;
     return new NodePool({
@@ -134,7 +135,7 @@ export class Pools {
       idleMs: connections.idleMs,
       maxAgeMs: connections.maxAgeMs,
       maxStreams: connections.maxStreams,
-      minPerNode: connections.minPerNode,
+      minPerNode,
       client: {
         ...this.#clientOptions(),
         h2Options: { maxConcurrentStreams: connections.maxStreams, pingInterval: connections.pingMs },
@@ -143,6 +144,7 @@ export class Pools {
       clock,
       random,
       connect: this.#createConnector(node, http2),
+      createUpgradePool: () => this.#createPool(node, "never", 0),
       makeRoom: () => this.#makeRoom(),
       watch: (connection) => {
         this.#nodesOfConnections.set(connection, node);
@@ -209,7 +211,8 @@ export class Pools {
   #renewed(): void {
     for (const [node, pool] of this.#pools) {
       if (node.endpoint.address.scheme !== "https") continue;
-      pool.renew(this.#createConnector(node, this.#options.connections.http2));
+      const connect = this.#createConnector(node, this.#options.connections.http2);
+      pool.renew(connect, this.#createConnector(node, "never"));
     }
   }
 
