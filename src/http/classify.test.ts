@@ -1,7 +1,14 @@
 /** What errors of undici and of Node mean for a node, and what Retry-After asks for. */
 import { errors } from "undici";
 import { describe, expect, it } from "vitest";
-import { outcomeOfTransportError, retryAfterMs } from "./classify.ts";
+import { BalancerError } from "../core/errors.ts";
+import {
+  type AttemptFault,
+  isUnprocessed,
+  outcomeOfFault,
+  outcomeOfTransportError,
+  retryAfterMs,
+} from "./classify.ts";
 
 function coded(code: string): Error {
   return Object.assign(new Error(code), { code });
@@ -37,6 +44,36 @@ describe("outcomeOfTransportError", () => {
   it("takes an error of several addresses for what they have in common", () => {
     const error = new AggregateError([coded("ECONNREFUSED"), coded("ECONNREFUSED")]);
     expect(outcomeOfTransportError(error, false)).toMatchObject({ kind: "failure", reason: "refused" });
+  });
+});
+
+describe("outcomeOfFault", () => {
+  const goAway = new errors.InformationalError('HTTP/2: "GOAWAY" frame received with code 0');
+  const calm = new errors.SocketError('HTTP/2: "GOAWAY" frame received with code 11');
+  const closed = new errors.SocketError("other side closed");
+
+  it.each<[Error, AttemptFault, string, string]>([
+    [new Error("mine"), "handler", "ignored", "call"],
+    [new BalancerError("ERR_OVERLOADED", "orders", "busy"), "unsent", "ignored", "busy"],
+    [coded("ECONNREFUSED"), "unsent", "failure", "refused"],
+    [closed, "unsent", "failure", "reset"],
+    [goAway, "unprocessed", "ignored", "closing"],
+    [calm, "unprocessed", "failure", "reset"],
+    [goAway, "refused", "failure", "reset"],
+    [new Error("refused"), "refused", "failure", "reset"],
+    [closed, "stale", "ignored", "closing"],
+    [coded("ECONNRESET"), "stale", "ignored", "closing"],
+    // Not what a closed connection looks like.
+    [coded("HPE_INVALID_CONSTANT"), "stale", "failure", "error"],
+    [closed, "broken", "failure", "reset"],
+    [goAway, "broken", "failure", "reset"],
+  ])("%s, %s", (error, fault, kind, reason) => {
+    expect(outcomeOfFault(error, fault)).toMatchObject({ kind, reason });
+  });
+
+  it("takes for unprocessed only what provably is", () => {
+    const faults: AttemptFault[] = ["handler", "unsent", "unprocessed", "refused", "stale", "broken"];
+    expect(faults.filter(isUnprocessed)).toEqual(["unsent", "unprocessed", "refused"]);
   });
 });
 

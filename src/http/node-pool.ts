@@ -1,58 +1,43 @@
 /**
- * The connections to one node: how many there are, which one takes the next request, and what waits for one.
+ * The connections to one node: which of them takes the next request, and when one has to go.
  *
  * The connection that was free last is used first, so that what is not needed goes idle and closes. A request never
- * waits on a connection that is still being made for another: it waits in the pool, and takes whatever is free first.
+ * waits on a connection that is still being made for another: it waits in line, and takes whatever is free first.
  */
-import { AsyncResource } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import type { Client, Dispatcher } from "undici";
-import { exponentialMs } from "../core/backoff.ts";
 import { outcomeOfError } from "../core/classify.ts";
-import type { Clock, Timer } from "../core/clock.ts";
-import { BalancerError } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import type { AttemptCarrier, AttemptObserver } from "./attempt-observer.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
-import type { ConnectionLimits, LimitWaiter } from "./connection-limits.ts";
+import { type ConnectionDemand, ConnectionMaker, type ConnectionMakerOptions } from "./connection-maker.ts";
 import type { Connect, Http2 } from "./connector.ts";
 import { isCalmDemanded } from "./http2-errors.ts";
+import { WaitingLine, type WaitingLineOptions } from "./waiting-line.ts";
 
-/** How long no connection is made to a node that sent ENHANCE_YOUR_CALM, doubling while it goes on. */
-const calmMs = 1_000;
-const longestCalmMs = 30_000;
 /** After our own shortage (EMFILE): while other connections serve, a new one is not tried for so long. */
 const shortageMs = 100;
-
 /** How long after the loss of a connection that is kept ready (`minPerNode`) another one is made. */
 const keepReadyMs = 1_000;
+/** Connections made together are not all replaced together: each up to a fifth before its time. */
+const ageJitter = 0.2;
 
-export interface NodePoolOptions {
-  readonly service: string;
-  /** The node's address, for messages. */
-  readonly address: string;
+export interface NodePoolOptions extends ConnectionMakerOptions, Omit<WaitingLineOptions, "isConnecting"> {
   /** What the Host header comes from. */
   readonly origin: URL;
   readonly isSecure: boolean;
   readonly http2: Http2;
-  readonly perNode: number;
   readonly connectingPerNode: number;
-  readonly queue: number;
-  readonly queueMs: number;
   readonly idleMs: number;
   readonly maxAgeMs: number;
   readonly maxStreams: number;
   readonly minPerNode: number;
   readonly client: Client.Options;
-  readonly limits: ConnectionLimits;
-  readonly clock: Clock;
   readonly random: Random;
   readonly connect: Connect;
   /** Makes a pool to the same node that speaks HTTP/1.1 only: HTTP/2 has no way to hand a connection over. */
   readonly createUpgradePool: () => NodePool;
-  /** Asked to close an idle connection of another node, when there are as many as there may be. */
-  readonly makeRoom: () => void;
   /** Told of each HTTP/2 connection, to watch it for as long as it is usable. */
   readonly watch: (connection: Connection) => void;
 }
@@ -69,14 +54,7 @@ export interface PoolCounts {
   readonly waiting: number;
 }
 
-interface Waiting {
-  readonly options: Dispatcher.DispatchOptions;
-  readonly until: number;
-  /** The caller's async context: whoever frees a connection runs in another one. */
-  readonly context: AsyncResource;
-}
-
-export class NodePool extends EventEmitter implements AttemptCarrier, ConnectionOwner, LimitWaiter {
+export class NodePool extends EventEmitter implements AttemptCarrier, ConnectionOwner, ConnectionDemand {
   /** When it was last asked for a connection. */
   usedAt: number;
   readonly #options: NodePoolOptions;
@@ -86,17 +64,10 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   readonly #free: Connection[] = [];
   /** Connections that finish what they have. */
   readonly #ending: Set<Connection> = new Set();
-  readonly #waiting: Map<AttemptObserver, Waiting> = new Map();
-  #queueTimer: Timer | undefined = undefined;
-  #connecting = 0;
-  #connect: Connect;
+  readonly #line: WaitingLine;
+  readonly #maker: ConnectionMaker;
   /** Undefined until a connection stood. */
   #isMultiplexed: boolean | undefined;
-  /** No connection is made before. */
-  #restsUntil = 0;
-  #restTimer: Timer | undefined = undefined;
-  #calls = 0;
-  #calmUntil = 0;
   #needsDrain = false;
   /** For upgrades, where the node may be spoken to in HTTP/2. */
   #upgradePool: NodePool | undefined = undefined;
@@ -105,10 +76,12 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   constructor(options: NodePoolOptions) {
     super();
     this.#options = options;
-    this.#connect = options.connect;
     this.usedAt = options.clock.now();
     if (!options.isSecure) this.#isMultiplexed = options.http2 === "prior-knowledge";
     else if (options.http2 === "never") this.#isMultiplexed = false;
+    const isConnecting = () => this.#connections.size === 0 && this.#maker.connecting > 0;
+    this.#line = new WaitingLine({ ...options, isConnecting });
+    this.#maker = new ConnectionMaker(options.connect, options, this);
   }
 
   get counts(): PoolCounts {
@@ -118,8 +91,8 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     return {
       open: this.#connections.size + this.#ending.size + (upgrades?.open ?? 0),
       idle: idle + (upgrades?.idle ?? 0),
-      connecting: this.#connecting + (upgrades?.connecting ?? 0),
-      waiting: this.#waiting.size + (upgrades?.waiting ?? 0),
+      connecting: this.#maker.connecting + (upgrades?.connecting ?? 0),
+      waiting: this.#line.size + (upgrades?.waiting ?? 0),
     };
   }
 
@@ -139,28 +112,26 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     observer.carrier = this;
     const connection = this.#takeFree(now);
     if (connection !== undefined) this.#send(connection, options, observer, now);
-    else this.#enqueue(options, observer, now);
+    else this.#wait(options, observer, now);
     const isBusy =
-      this.#free.length === 0 && this.#connections.size + this.#connecting >= this.#options.perNode;
+      this.#free.length === 0 && this.#connections.size + this.#maker.connecting >= this.#options.perNode;
     if (isBusy) this.#needsDrain = true;
     return !isBusy;
   }
 
   // What the observer of a request tells.
 
-  /** Its request is over, well or not. */
   ended(observer: AttemptObserver, answered: boolean): void {
     const { connection } = observer;
     if (connection === undefined) return;
     connection.active--;
     if (answered) connection.answered++;
     if (connection.active > 0) return;
-    connection.idleSince = this.#options.clock.now();
-    // What undici holds besides is of requests that nobody waits for.
-    if (connection.state === "usable" && this.#mustGo(connection)) this.#retire(connection);
+    const now = this.#options.clock.now();
+    connection.idleSince = now;
+    if (connection.state === "usable" && this.#mustGo(connection, now)) this.#retire(connection);
   }
 
-  /** Its connection was lost before the request began: it goes out on another one. False if that cannot be. */
   sendAgain(observer: AttemptObserver, options: Dispatcher.DispatchOptions): boolean {
     if (this.#destroyed !== undefined) return false;
     observer.connection = undefined;
@@ -168,12 +139,11 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     return true;
   }
 
-  /** Nobody waits for its answer any more. */
   abandoned(observer: AttemptObserver, ranOut: boolean): void {
     const { connection } = observer;
     if (connection === undefined) {
-      this.#waiting.delete(observer);
-      if (this.#waiting.size === 0) this.#options.limits.forget(this);
+      this.#line.delete(observer);
+      if (this.#line.size === 0) this.#maker.forgetDemand();
       return;
     }
     if (!ranOut || !connection.isMultiplexed || connection.state !== "usable") return;
@@ -189,20 +159,17 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
 
   // What connections tell.
 
-  roomAppeared(connection?: Connection): void {
-    if (connection === undefined) {
-      this.#grow();
-      return;
-    }
+  roomAppeared(connection: Connection): void {
     if (connection.state !== "usable" || connection.isFree) return;
-    if (this.#mustGo(connection)) {
+    const now = this.#options.clock.now();
+    if (this.#mustGo(connection, now)) {
       if (connection.active === 0) this.#retire(connection);
       return;
     }
     if (connection.suspectSince !== undefined) return;
     this.#free.push(connection);
     connection.isFree = true;
-    this.#serveWaiting();
+    this.#serveLine(now);
     if (this.#needsDrain && this.#free.length > 0) {
       this.#needsDrain = false;
       this.emit("drain", this.#options.origin, [connection.client]);
@@ -212,14 +179,17 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   connectionLost(connection: Connection, error: Error): void {
     this.#unfree(connection);
     this.#connections.delete(connection);
-    if (!connection.socket.destroyed) this.#ending.add(connection);
-    else this.#ending.delete(connection);
+    if (connection.socket.destroyed) this.#ending.delete(connection);
+    else this.#ending.add(connection);
     this.emit("disconnect", this.#options.origin, [connection.client], error);
     if (this.#destroyed !== undefined) return;
-    if (isCalmDemanded(error)) this.#calm(error);
-    if (this.#waiting.size > 0) this.#grow();
+    if (isCalmDemanded(error)) {
+      this.#maker.calm();
+      if (this.#connections.size === 0) this.#line.failAll(error);
+    }
+    if (this.#line.size > 0) this.#maker.make();
     // A peer that closes what it has just accepted must not be connected to in a loop.
-    else if (this.#options.minPerNode > 0) this.#growIn(keepReadyMs);
+    else if (this.#options.minPerNode > 0) this.#maker.makeIn(keepReadyMs);
   }
 
   /** The peer of a suspect connection was heard. */
@@ -228,20 +198,73 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     this.roomAppeared(connection);
   }
 
+  // What the maker of connections asks and tells.
+
+  get standing(): number {
+    return this.#connections.size;
+  }
+
+  get atOnce(): number {
+    // Until the first one stands it is not known how many requests one can carry.
+    return this.#isMultiplexed === undefined ? 1 : this.#options.connectingPerNode;
+  }
+
+  get wanted(): number {
+    const { minPerNode, maxStreams } = this.#options;
+    const missing = minPerNode - this.#connections.size;
+    const isMultiplexed = this.#isMultiplexed === true;
+    let soonServed = 0;
+    for (const connection of this.#connections) {
+      // One that takes no second request before the peer's SETTINGS are here will take many as soon as they are.
+      if (isMultiplexed) soonServed += connection.isSettled ? 0 : maxStreams;
+      // undici takes a turn of the event loop to say that a connection is free again.
+      else if (connection.active === 0 && !connection.isFree) soonServed++;
+    }
+    const unserved = this.#line.size - soonServed;
+    return Math.max(isMultiplexed ? Math.ceil(unserved / maxStreams) : unserved, missing);
+  }
+
+  made(socket: Socket): void {
+    const { clock, maxAgeMs, random, origin, client, http2, isSecure, address } = this.#options;
+    const now = clock.now();
+    const expiresAt = now + maxAgeMs * (1 - ageJitter * random());
+    const connection = new Connection(socket, origin, client, this, now, expiresAt);
+    if (isSecure && http2 === "prior-knowledge" && !connection.isMultiplexed) {
+      const error = new Error(`${address} does not speak HTTP/2`);
+      connection.destroy(error);
+      this.failed(error);
+      return;
+    }
+    this.#isMultiplexed = connection.isMultiplexed;
+    this.#connections.add(connection);
+    socket.once("close", () => this.#ending.delete(connection));
+    if (connection.isMultiplexed) this.#options.watch(connection);
+    this.emit("connect", origin, [connection.client]);
+    this.roomAppeared(connection);
+    this.#maker.make();
+  }
+
+  failed(error: Error): void {
+    this.emit("connectionError", this.#options.origin, [], error);
+    if (this.#connections.size === 0) this.#line.failAll(error);
+    // The others serve on. For our own shortage nobody needs to be told; else one call is, and by it the cluster.
+    else if (outcomeOfError(error).reason === "shortage") this.#maker.rest(shortageMs);
+    else this.#line.failFirst(error);
+    if (this.#line.size > 0) this.#maker.make();
+  }
+
+  // What its owner asks for.
+
   /** Closes connections that have been idle or alive for too long, and makes those that are to be kept ready. */
   sweep(now: number): void {
     const { idleMs, minPerNode } = this.#options;
     for (const connection of [...this.#connections]) {
-      if (now >= connection.expiresAt) this.#retire(connection);
-      else if (
-        connection.active === 0 &&
-        now - connection.idleSince >= idleMs &&
-        this.#connections.size > minPerNode
-      ) {
+      const isIdle = connection.active === 0 && now - connection.idleSince >= idleMs;
+      if (now >= connection.expiresAt || (isIdle && this.#connections.size > minPerNode)) {
         this.#retire(connection);
       }
     }
-    if (minPerNode > 0) this.#grow();
+    if (minPerNode > 0) this.#maker.make();
     this.#upgradePool?.sweep(now);
   }
 
@@ -260,7 +283,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
 
   /** Further connections are made by `connect`; those that stand finish what they have and close. */
   renew(connect: Connect, connectForUpgrades: Connect): void {
-    this.#connect = connect;
+    this.#maker.connect = connect;
     this.#upgradePool?.renew(connectForUpgrades, connectForUpgrades);
     for (const connection of [...this.#connections]) this.#retire(connection);
   }
@@ -269,11 +292,10 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   destroy(error: Error): void {
     if (this.#destroyed !== undefined) return;
     this.#destroyed = error;
-    this.#queueTimer?.cancel();
-    this.#restTimer?.cancel();
-    this.#options.limits.forget(this);
+    this.#maker.close();
+    this.#line.close();
     this.#upgradePool?.destroy(error);
-    this.#failWaiting(error);
+    this.#line.failAll(error);
     for (const connection of [...this.#connections, ...this.#ending]) {
       connection.client.destroy(error, () => {});
       connection.destroy(error);
@@ -320,192 +342,38 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   }
 
   /** Whether it should close as soon as it is idle. */
-  #mustGo(connection: Connection): boolean {
-    const { clock, limits } = this.#options;
-    if (clock.now() >= connection.expiresAt) return true;
+  #mustGo(connection: Connection, now: number): boolean {
+    if (now >= connection.expiresAt) return true;
+    const { limits } = this.#options;
     // Another node's calls wait for what this one has to spare.
-    return limits.isFull && limits.hasWaiters && this.#waiting.size === 0 && connection.active === 0;
+    return limits.isFull && limits.hasWaiters && this.#line.size === 0 && connection.active === 0;
   }
 
   #retire(connection: Connection): void {
-    if (connection.state !== "usable") {
-      this.#unfree(connection);
-      return;
-    }
     this.#unfree(connection);
+    if (connection.state !== "usable") return;
     this.#connections.delete(connection);
     this.#ending.add(connection);
     connection.retire();
   }
 
-  #enqueue(options: Dispatcher.DispatchOptions, observer: AttemptObserver, now: number): void {
-    const { queue, queueMs, clock, service, address } = this.#options;
+  #wait(options: Dispatcher.DispatchOptions, observer: AttemptObserver, now: number): void {
     if (this.#destroyed !== undefined) {
       observer.failed(this.#destroyed, "unsent");
-      return;
-    }
-    if (this.#calmUntil > now && this.#connections.size === 0) {
+    } else if (this.#maker.isCalming(now) && this.#connections.size === 0) {
       observer.failed(new Error("HTTP/2: the node asked for calm (ENHANCE_YOUR_CALM)"), "unsent");
-      return;
-    }
-    if (this.#waiting.size >= queue) {
-      const message = `${address} has all its connections in use, and ${queue} calls wait for one`;
-      observer.failed(new BalancerError("ERR_OVERLOADED", service, message), "unsent");
-      return;
-    }
-    const context = new AsyncResource("EVENKEEL_WAITING_CALL");
-    this.#waiting.set(observer, { options, until: now + queueMs, context });
-    if (this.#queueTimer === undefined) {
-      this.#queueTimer = clock.schedule(() => this.#expireWaiting(), queueMs);
-    }
-    this.#grow();
-  }
-
-  #serveWaiting(): void {
-    if (this.#waiting.size === 0) return;
-    const now = this.#options.clock.now();
-    for (const [observer, { options, context }] of this.#waiting) {
-      const connection = this.#takeFree(now);
-      if (connection === undefined) return;
-      this.#waiting.delete(observer);
-      context.runInAsyncScope(() => this.#send(connection, options, observer, now));
-    }
-    if (this.#waiting.size === 0) this.#options.limits.forget(this);
-  }
-
-  #expireWaiting(): void {
-    const { clock, queueMs, service, address } = this.#options;
-    this.#queueTimer = undefined;
-    const now = clock.now();
-    // How long a connection may take is `connectMs`, and a node that makes none is at fault for it.
-    const isConnecting = this.#connections.size === 0 && this.#connecting > 0;
-    for (const [observer, { until }] of this.#waiting) {
-      if (isConnecting || until > now) break;
-      this.#waiting.delete(observer);
-      const message = `${address} had no connection free within ${queueMs} ms`;
-      observer.failed(new BalancerError("ERR_OVERLOADED", service, message), "unsent");
-    }
-    const [next] = this.#waiting.values();
-    if (next === undefined || this.#queueTimer !== undefined) return;
-    const delayMs = isConnecting ? queueMs : next.until - now;
-    this.#queueTimer = clock.schedule(() => this.#expireWaiting(), Math.max(1, delayMs));
-  }
-
-  #failWaiting(error: Error): void {
-    const observers = [...this.#waiting.keys()];
-    this.#waiting.clear();
-    for (const observer of observers) observer.failed(error, "unsent");
-  }
-
-  /** Makes as many connections as are wanted and allowed. */
-  #grow(): void {
-    const { perNode, connectingPerNode, limits, clock } = this.#options;
-    if (this.#destroyed !== undefined) return;
-    const now = clock.now();
-    if (this.#restsUntil > now) {
-      this.#growIn(this.#restsUntil - now);
-      return;
-    }
-    // Until the first one stands it is not known how many requests one can carry.
-    const atOnce = this.#isMultiplexed === undefined ? 1 : connectingPerNode;
-    while (
-      this.#connecting < atOnce &&
-      this.#connections.size + this.#connecting < perNode &&
-      this.#connecting < this.#wanted()
-    ) {
-      if (!limits.start(this, this.#connections.size + this.#connecting === 0)) {
-        if (limits.isFull) this.#options.makeRoom();
-        return;
-      }
-      this.#makeConnection();
-    }
-  }
-
-  #growIn(delayMs: number): void {
-    this.#restTimer ??= this.#options.clock.schedule(() => {
-      this.#restTimer = undefined;
-      this.#grow();
-    }, delayMs);
-  }
-
-  /** How many connections should be in the making. */
-  #wanted(): number {
-    const { minPerNode, maxStreams } = this.#options;
-    const missing = minPerNode - this.#connections.size;
-    if (this.#isMultiplexed !== true) return Math.max(this.#waiting.size, missing);
-    // One that takes no second request before the peer's SETTINGS are here will take many as soon as they are.
-    let served = 0;
-    for (const connection of this.#connections) if (!connection.isSettled) served += maxStreams;
-    return Math.max(Math.ceil((this.#waiting.size - served) / maxStreams), missing);
-  }
-
-  #makeConnection(): void {
-    const { limits, clock, maxAgeMs, random, origin, client, http2, isSecure, address } = this.#options;
-    this.#connecting++;
-    this.#connect((error, socket) => {
-      this.#connecting--;
-      if (socket === null) {
-        limits.failed();
-        this.#connectFailed(error as Error);
-        return;
-      }
-      limits.connected();
-      socket.once("close", () => limits.closed());
-      if (this.#destroyed !== undefined) {
-        socket.destroy();
-        return;
-      }
-      const now = clock.now();
-      // Spread, so that connections made together are not all replaced together.
-      const expiresAt = now + maxAgeMs * (1 - 0.2 * random());
-      const connection = new Connection(socket, origin, client, this, now, expiresAt);
-      if (isSecure && http2 === "prior-knowledge" && !connection.isMultiplexed) {
-        const refused = new Error(`${address} does not speak HTTP/2`);
-        connection.destroy(refused);
-        this.#connectFailed(refused);
-        return;
-      }
-      this.#isMultiplexed = connection.isMultiplexed;
-      this.#connections.add(connection);
-      this.#forgetWhenClosed(connection, socket);
-      if (connection.isMultiplexed) this.#options.watch(connection);
-      this.emit("connect", origin, [connection.client]);
-      this.roomAppeared(connection);
-      this.#grow();
-    });
-  }
-
-  #forgetWhenClosed(connection: Connection, socket: Socket): void {
-    socket.once("close", () => this.#ending.delete(connection));
-  }
-
-  #connectFailed(error: Error): void {
-    const { origin, clock } = this.#options;
-    this.emit("connectionError", origin, [], error);
-    if (this.#destroyed !== undefined) return;
-    const isShortage = outcomeOfError(error).reason === "shortage";
-    if (this.#connections.size > 0) {
-      // The others serve on. One call is told, so that the cluster learns of it; for our own shortage none needs to.
-      if (isShortage) {
-        this.#restsUntil = clock.now() + shortageMs;
-      } else {
-        const [first] = this.#waiting.keys();
-        if (first !== undefined) {
-          this.#waiting.delete(first);
-          first.failed(error, "unsent");
-        }
-      }
     } else {
-      this.#failWaiting(error);
+      this.#line.add(observer, options, now);
+      this.#maker.make();
     }
-    if (this.#waiting.size > 0) this.#grow();
   }
 
-  #calm(error: Error): void {
-    const now = this.#options.clock.now();
-    if (now - this.#calmUntil > longestCalmMs) this.#calls = 0;
-    this.#calmUntil = now + exponentialMs(this.#calls++, calmMs, longestCalmMs);
-    this.#restsUntil = this.#calmUntil;
-    if (this.#connections.size === 0) this.#failWaiting(error);
+  #serveLine(now: number): void {
+    if (this.#line.size === 0) return;
+    for (let connection = this.#takeFree(now); connection !== undefined; connection = this.#takeFree(now)) {
+      const free = connection;
+      if (!this.#line.shift((observer, options) => this.#send(free, options, observer, now))) break;
+    }
+    if (this.#line.size === 0) this.#maker.forgetDemand();
   }
 }
