@@ -15,6 +15,8 @@ export interface ChildOptions {
   readonly arguments?: readonly string[];
   /** The most file descriptors that the process may have (`ulimit -n`). */
   readonly descriptors?: number;
+  /** Added to this process's own environment. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly limitMs: number;
 }
 
@@ -27,10 +29,14 @@ export async function runChild<Report>(program: string, options: ChildOptions): 
   const command = [process.execPath, ...(options.nodeOptions ?? []), path, ...(options.arguments ?? [])];
   const stdio: SpawnOptions["stdio"] = ["ignore", "pipe", "pipe"];
   const startedAt = performance.now();
+  const env = { ...process.env, ...options.environment };
   const child =
     options.descriptors === undefined
-      ? spawn(command[0] as string, command.slice(1), { stdio })
-      : spawn("bash", ["-c", `ulimit -n ${options.descriptors} && exec "$@"`, "bash", ...command], { stdio });
+      ? spawn(command[0] as string, command.slice(1), { stdio, env })
+      : spawn("bash", ["-c", `ulimit -n ${options.descriptors} && exec "$@"`, "bash", ...command], {
+          stdio,
+          env,
+        });
   const timer = setTimeout(() => child.kill("SIGKILL"), options.limitMs);
   const ended = new Promise<string>((resolve, reject) => {
     child.once("error", reject);
