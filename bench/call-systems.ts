@@ -66,6 +66,23 @@ export const groups: Readonly<Record<string, Group>> = {
       };
     },
   },
+  http2: {
+    "a bare Pool, one session": ([address = ""]) => {
+      const pool = new Pool(address, {
+        connections: 1,
+        h2Options: { useH2c: true, maxConcurrentStreams: 100 },
+      });
+      return { call: () => lengthOf(pool.request(get)), close: () => pool.close() };
+    },
+    "Evenkeel's Balancer, all defaults on": ([address = ""]) => {
+      const balancer = new Balancer({
+        name: "orders",
+        discovery: [address],
+        connections: { http2: "prior-knowledge", perNode: 1 },
+      });
+      return { call: () => lengthOf(balancer.request(get)), close: () => balancer.close() };
+    },
+  },
   fetch: {
     "undici fetch over an Agent, round robin by hand": (addresses) => {
       const dispatcher = new Agent({ connections: 100 });

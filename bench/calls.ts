@@ -10,6 +10,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { createSeededRandom } from "../src/core/random.ts";
 import { groups } from "./call-systems.ts";
+import type { ServerPorts } from "./servers.ts";
 import { median, quantile } from "./statistics.ts";
 
 const rounds = 40;
@@ -63,8 +64,8 @@ async function compare(group: string, addresses: readonly string[]): Promise<str
 
 export async function benchCalls(): Promise<string> {
   const servers = start("./servers.ts");
-  const [ports] = (await once(servers, "message")) as [number[]];
-  const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
+  const [{ http1, http2 }] = (await once(servers, "message")) as [ServerPorts];
+  const addresses = http1.map((port) => `http://127.0.0.1:${port}`);
   const head = [
     "| system | CPU µs per call | ratio to the first (median) | middle half of the ratios |",
     "|---|---|---|---|",
@@ -80,6 +81,11 @@ export async function benchCalls(): Promise<string> {
     "",
     ...head,
     ...(await compare("fetch", addresses)),
+    "",
+    "The same over HTTP/2, to one node and over one session (mark: 1.05):",
+    "",
+    ...head,
+    ...(await compare("http2", [`http://127.0.0.1:${http2}`])),
   ];
   servers.disconnect();
   return lines.join("\n");

@@ -1,10 +1,20 @@
-/** The servers that the call bench talks to: five ports in one process of their own, answering at once. */
+/**
+ * The servers that the call bench talks to, in one process of their own, answering at once: five ports that speak
+ * HTTP/1.1 and one that speaks HTTP/2 over plain TCP.
+ */
 import { createServer } from "node:http";
+import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
+
+/** What this process tells when all of them listen. */
+export interface ServerPorts {
+  readonly http1: readonly number[];
+  readonly http2: number;
+}
 
 const answer = Buffer.from(JSON.stringify({ id: 42, state: "shipped", items: [1, 2, 3] }));
 
-const ports = await Promise.all(
+const http1 = await Promise.all(
   Array.from({ length: 5 }, async () => {
     const server = createServer((_request, response) => {
       response.setHeader("content-type", "application/json");
@@ -16,5 +26,12 @@ const ports = await Promise.all(
     return (server.address() as AddressInfo).port;
   }),
 );
+const http2Server = createHttp2Server();
+http2Server.on("stream", (stream: ServerHttp2Stream) => {
+  stream.respond({ ":status": 200, "content-type": "application/json", "content-length": answer.length });
+  stream.end(answer);
+});
+await new Promise<void>((resolve) => http2Server.listen(0, "127.0.0.1", resolve));
+const http2 = (http2Server.address() as AddressInfo).port;
 process.on("disconnect", () => process.exit(0));
-process.send?.(ports);
+process.send?.({ http1, http2 } satisfies ServerPorts);
