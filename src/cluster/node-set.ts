@@ -2,12 +2,11 @@
  * The nodes of a cluster, which of them may be called now, and the picker over those.
  *
  * Whatever changes who may be called (a snapshot, a drain, an outcome) ends in one `#rebuild`, which makes a new
- * immutable picker. A node that was out comes back by a single trial call, which is not left to the policy: a
- * policy that looks at cost would avoid the node that most needs a try.
+ * immutable picker.
  */
 import type { Attempt } from "../core/attempt.ts";
 import type { Timer } from "../core/clock.ts";
-import type { CallInfo, Picker } from "../core/contracts.ts";
+import type { Picker } from "../core/contracts.ts";
 import type { CheckedEndpoint } from "../core/endpoint.ts";
 import { nodeStates } from "../core/events.ts";
 import { Fleet } from "../core/fleet.ts";
@@ -16,28 +15,18 @@ import { type Outcome, success } from "../core/outcome.ts";
 import { type NodeState, stateOf } from "../core/view.ts";
 import type { GuardedSet } from "../discovery/guard.ts";
 import { ejectionReason, judge, mostFail, type Surroundings, takeOut } from "../health/ejection.ts";
-import { warmUpShare } from "../health/warm-up.ts";
 import type { ResolvedOptions } from "./options.ts";
+import { Pickers } from "./pickers.ts";
 import { applySnapshot, type Changes } from "./reducer.ts";
-import { buildPicker } from "./tiered-picker.ts";
+import { type TrialCall, Trials } from "./trials.ts";
+import { WarmUps } from "./warm-ups.ts";
 
 /** How often the averages fade and waiting nodes are looked at, while calls are made (algorithms.md). */
 const refreshMs = 100;
-/** A node on its way back waits this long for a call that could be retried; then any call tries it. */
-const anyCallAfterMs = 1_000;
 /** When the first node is back after all were out, the others are tried within this time: the cause was shared. */
 const hastenedMs = 1_000;
 /** How long it is remembered whether most nodes fail, since finding out looks at all of them. */
 const mostFailMs = 50;
-
-/** More zones than any service has: beyond it, a caller's zones are names without end. */
-const mostZones = 100;
-
-/** What of a call decides where it may go, and whether it may be a trial. */
-export interface TrialCall extends CallInfo {
-  readonly canRetry: boolean;
-  readonly rules: { readonly zone: string | undefined };
-}
 
 export class NodeSet {
   readonly nodes: Map<string, Node> = new Map();
@@ -46,27 +35,20 @@ export class NodeSet {
 
   /** Nodes that calls go to. */
   callable: readonly Node[] = [];
-  picker: Picker | undefined = undefined;
   failingOpen = false;
-  /** Nodes that wait for a trial call. */
-  trials: readonly Node[] = [];
 
   readonly #options: ResolvedOptions;
   readonly #onSuspectFailed: (node: Node) => void;
   readonly #fleet: Fleet = new Fleet();
-  /** For calls of views with a zone of their own: the picker, and the set of callable nodes that it was built for. */
-  readonly #pickersOfZones: Map<
-    string | undefined,
-    { readonly picker: Picker | undefined; readonly set: readonly Node[] }
-  > = new Map();
+  readonly #pickers: Pickers;
+  readonly #trials: Trials = new Trials();
+  readonly #warmUps: WarmUps;
   readonly #drainedKeys: Set<string> = new Set();
   readonly #drainTimers: Map<Node, Timer> = new Map();
   #eligible: readonly Node[] = [];
   #inService = 0;
   #allOut = false;
-  #pickedForTrial: Node | undefined = undefined;
   #out: readonly Node[] = [];
-  readonly #warming: Set<Node> = new Set();
   #hadNodes = false;
   #refreshAt = 0;
   #mostFail = false;
@@ -76,6 +58,18 @@ export class NodeSet {
   constructor(options: ResolvedOptions, onSuspectFailed: (node: Node) => void) {
     this.#options = options;
     this.#onSuspectFailed = onSuspectFailed;
+    this.#pickers = new Pickers(options);
+    this.#warmUps = new WarmUps(options.warmUpMs);
+  }
+
+  /** For calls that prefer the caller's own zone. */
+  get picker(): Picker | undefined {
+    return this.#pickers.own;
+  }
+
+  /** Nodes that wait for a trial call. */
+  get trials(): readonly Node[] {
+    return this.#trials.waiting;
   }
 
   /** Brings the nodes in line with a snapshot of discovery. */
@@ -84,8 +78,8 @@ export class NodeSet {
     const create = (endpoint: CheckedEndpoint) => this.#createNode(endpoint, joinsOthers, now);
     const changes = applySnapshot(this.nodes, set.endpoints, set.suspects, create, now);
     this.#hadNodes ||= set.endpoints.length > 0;
-    for (const node of changes.added) this.#setWeight(node, now);
-    for (const node of changes.changed) this.#setWeight(node, now);
+    for (const node of changes.added) this.#warmUps.setWeight(node, now);
+    for (const node of changes.changed) this.#warmUps.setWeight(node, now);
     this.#rebuild(now);
     for (const node of changes.added) this.#show(node, now, "named by discovery");
     for (const node of changes.changed) this.#show(node, now);
@@ -112,32 +106,17 @@ export class NodeSet {
   /** The node for a call's next attempt; undefined when it has tried all that may be called. */
   pick(call: TrialCall, now: number): Node | undefined {
     if (now >= this.#refreshAt) this.refresh(now);
-    if (this.trials.length > 0) {
-      const node = this.#takeTrial(call, now);
+    if (this.#trials.waiting.length > 0) {
+      const node = this.#trials.take(call, this.failingOpen, now);
       if (node !== undefined) return node;
     }
-    const { zone } = call.rules;
-    const picker = zone === this.#options.zone ? this.picker : this.#pickerOf(zone);
+    const picker = this.#pickers.of(call.rules.zone);
     return picker === undefined ? undefined : picker.pick(call);
-  }
-
-  /** The picker for calls that prefer another zone than the caller's own, made on first use. */
-  #pickerOf(zone: string | undefined): Picker | undefined {
-    const known = this.#pickersOfZones.get(zone);
-    if (known?.set === this.callable) return known.picker;
-    const { policy, random } = this.#options;
-    const picker = buildPicker(policy, this.#eligible, this.callable, zone, random, known?.picker);
-    if (known !== undefined || this.#pickersOfZones.size < mostZones) {
-      this.#pickersOfZones.set(zone, { picker, set: this.callable });
-    }
-    return picker;
   }
 
   /** The attempt that follows a pick. */
   begun(attempt: Attempt): void {
-    if (attempt.node !== this.#pickedForTrial) return;
-    this.#pickedForTrial = undefined;
-    attempt.isTrial = true;
+    this.#trials.begun(attempt);
   }
 
   /** Good headers came: that alone settles that a node is back, however long the body takes. */
@@ -176,17 +155,10 @@ export class NodeSet {
     for (const node of this.#out) {
       const { health } = node;
       if (health.kind !== "out" || health.until > now) continue;
-      node.health = {
-        kind: "probing",
-        from: health.state,
-        reason: health.reason,
-        since: now,
-        onTrial: false,
-      };
-      this.trials = [...this.trials, node];
+      this.#trials.offer(node, health, now);
       this.#show(node, now);
     }
-    if (this.#warming.size > 0) this.#warm(now);
+    this.#warmUps.refresh(now, (node) => this.#show(node, now, "warmed up"));
   }
 
   /** How the nodes stand, in a few words, for an error that says why none could be called. */
@@ -209,41 +181,8 @@ export class NodeSet {
   #createNode(endpoint: CheckedEndpoint, joinsOthers: boolean, now: number): Node {
     const node = new Node(endpoint, this.#fleet, now, joinsOthers);
     node.drainedByProgram = this.#drainedKeys.has(node.key);
-    if (joinsOthers && this.#options.warmUpMs > 0) {
-      node.warmUntil = now + this.#options.warmUpMs;
-      this.#warming.add(node);
-    }
+    if (joinsOthers) this.#warmUps.start(node, now);
     return node;
-  }
-
-  #setWeight(node: Node, now: number): void {
-    const { warmUpMs } = this.#options;
-    const share = node.warmUntil > now ? warmUpShare(warmUpMs - (node.warmUntil - now), warmUpMs) : 1;
-    node.weight = node.endpoint.weight * share;
-  }
-
-  #warm(now: number): void {
-    for (const node of this.#warming) {
-      this.#setWeight(node, now);
-      if (node.warmUntil > now) continue;
-      this.#warming.delete(node);
-      this.#show(node, now, "warmed up");
-    }
-  }
-
-  #takeTrial(call: TrialCall, now: number): Node | undefined {
-    for (const node of this.trials) {
-      const { health } = node;
-      if (health.kind !== "probing" || node.drainCause !== undefined) continue;
-      if (call.tried.includes(node)) continue;
-      // When all are out, a call risks no more on this node than on any other.
-      if (!this.failingOpen && now - health.since < anyCallAfterMs && !call.canRetry) continue;
-      node.health = { ...health, onTrial: true };
-      this.trials = this.trials.filter((other) => other !== node);
-      this.#pickedForTrial = node;
-      return node;
-    }
-    return undefined;
   }
 
   #passTrial(attempt: Attempt, now: number): void {
@@ -268,8 +207,7 @@ export class NodeSet {
       this.#takeOut(node, state, `failed its trial: ${outcome.detail || outcome.reason}`, now);
     } else if (isTrial) {
       // While all are out others call it too, and their ends that say nothing must not make room for a second trial.
-      node.health = { ...health, onTrial: false };
-      this.trials = [...this.trials, node];
+      this.#trials.offerAgain(node, health);
     }
   }
 
@@ -351,10 +289,9 @@ export class NodeSet {
     this.#eligible = eligible;
     this.#inService = inService.length;
     this.#out = out;
-    this.trials = trials;
+    this.#trials.waiting = trials;
     this.callable = this.failingOpen ? eligible : inService;
-    const { policy, zone, random } = this.#options;
-    this.picker = buildPicker(policy, eligible, this.callable, zone, random, this.picker);
+    this.#pickers.rebuild(eligible, this.callable);
     if (wereAllOut && !this.#allOut) this.#hasten(now);
   }
 
@@ -381,7 +318,8 @@ export class NodeSet {
   #forget(node: Node): void {
     if (this.nodes.get(node.key) !== node) return;
     this.nodes.delete(node.key);
-    this.#warming.delete(node);
+    this.#warmUps.forget(node);
+    this.#trials.forget(node);
     this.#drainTimers.get(node)?.cancel();
     this.#drainTimers.delete(node);
     this.#publish(node, "gone", "removed by discovery");
