@@ -1,24 +1,26 @@
 /**
  * The nodes of a cluster, which of them may be called now, and the picker over those.
  *
- * Whatever changes who may be called (a snapshot, a drain, an outcome) ends in one `#rebuild`, which makes a new
- * immutable picker.
+ * Whatever changes who may be called (a snapshot, a drain, an outcome, a check) ends in one `#rebuild`, which makes a
+ * new immutable picker. Outcomes and checks each have their own say over a node, and it is called when both are for it:
+ * what outcomes took out only a trial call brings back, and while its check fails it gets none.
  */
 import type { Attempt } from "../core/attempt.ts";
 import type { Timer } from "../core/clock.ts";
 import type { Picker } from "../core/contracts.ts";
 import type { CheckedEndpoint } from "../core/endpoint.ts";
-import { nodeStates } from "../core/events.ts";
 import { Fleet } from "../core/fleet.ts";
+import type { CheckResult } from "../core/health-check.ts";
 import { type Health, Node } from "../core/node.ts";
 import { type Outcome, success } from "../core/outcome.ts";
 import { type NodeState, stateOf } from "../core/view.ts";
 import type { GuardedSet } from "../discovery/guard.ts";
 import { ejectionReason, judge, mostFail, type Surroundings, takeOut } from "../health/ejection.ts";
+import { NodeEvents } from "./node-events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { Pickers } from "./pickers.ts";
 import { applySnapshot, type Changes } from "./reducer.ts";
-import { type TrialCall, Trials } from "./trials.ts";
+import { isTriable, type TrialCall, Trials } from "./trials.ts";
 import { WarmUps } from "./warm-ups.ts";
 
 /** How often the averages fade and waiting nodes are looked at, while calls are made (algorithms.md). */
@@ -40,6 +42,7 @@ export class NodeSet {
   readonly #options: ResolvedOptions;
   readonly #onSuspectFailed: (node: Node) => void;
   readonly #fleet: Fleet = new Fleet();
+  readonly #events: NodeEvents;
   readonly #pickers: Pickers;
   readonly #trials: Trials = new Trials();
   readonly #warmUps: WarmUps;
@@ -48,6 +51,7 @@ export class NodeSet {
   #eligible: readonly Node[] = [];
   #inService = 0;
   #allOut = false;
+  /** Out by the outcomes of calls, whatever their check says. */
   #out: readonly Node[] = [];
   #hadNodes = false;
   #refreshAt = 0;
@@ -58,6 +62,7 @@ export class NodeSet {
   constructor(options: ResolvedOptions, onSuspectFailed: (node: Node) => void) {
     this.#options = options;
     this.#onSuspectFailed = onSuspectFailed;
+    this.#events = new NodeEvents(options.name);
     this.#pickers = new Pickers(options);
     this.#warmUps = new WarmUps(options.warmUpMs);
   }
@@ -81,10 +86,10 @@ export class NodeSet {
     for (const node of changes.added) this.#warmUps.setWeight(node, now);
     for (const node of changes.changed) this.#warmUps.setWeight(node, now);
     this.#rebuild(now);
-    for (const node of changes.added) this.#show(node, now, "named by discovery");
-    for (const node of changes.changed) this.#show(node, now);
+    for (const node of changes.added) this.#events.show(node, now, "named by discovery");
+    for (const node of changes.changed) this.#events.show(node, now);
     for (const node of changes.removed) {
-      this.#show(node, now);
+      this.#events.show(node, now);
       if (node.inflight === 0) this.#forget(node);
       else this.#limitDrain(node, now);
     }
@@ -99,7 +104,7 @@ export class NodeSet {
     if (node === undefined) return false;
     node.drainedByProgram = drained;
     this.#rebuild(now);
-    this.#show(node, now);
+    this.#events.show(node, now);
     return true;
   }
 
@@ -138,8 +143,10 @@ export class NodeSet {
       this.#options.policy.observe?.(node, attempt.latencyMs, outcome, now);
     }
     if (health.kind === "in") {
-      if (outcome.kind === "failure" && node.drainCause === undefined) this.#judge(node, outcome, now);
-      else if (outcome.kind === "success" && node.spared) this.#unspare(node, now);
+      // While its check fails a node is out anyway, and calls reach it only since they began before or all are out.
+      if (outcome.kind === "failure" && node.drainCause === undefined && node.isFit) {
+        this.#judge(node, outcome, now);
+      } else if (outcome.kind === "success" && node.spared) this.#unspare(node, now);
     } else if (outcome.kind === "success") {
       this.#passTrial(attempt, now);
     } else if (health.kind === "probing" && attempt.startedAt >= health.since) {
@@ -148,17 +155,24 @@ export class NodeSet {
     if (node.removedAt !== undefined && node.inflight === 0) this.#forget(node);
   }
 
+  /** What a node's active check says now; it may say the same again. */
+  checked(node: Node, { healthy, detail }: CheckResult, now: number): void {
+    if (this.nodes.get(node.key) !== node) return;
+    if (healthy) this.#checkPassed(node, now);
+    else this.#checkFailed(node, detail, now);
+  }
+
   /** Lets averages fade, weights grow and nodes whose time is up come on trial. */
   refresh(now: number): void {
     this.#refreshAt = now + refreshMs;
     for (const node of this.nodes.values()) node.refresh(now);
     for (const node of this.#out) {
       const { health } = node;
-      if (health.kind !== "out" || health.until > now) continue;
+      if (health.kind !== "out" || health.until > now || node.check.kind === "failing") continue;
       this.#trials.offer(node, health, now);
-      this.#show(node, now);
+      this.#events.show(node, now);
     }
-    this.#warmUps.refresh(now, (node) => this.#show(node, now, "warmed up"));
+    this.#warmUps.refresh(now, (node) => this.#events.show(node, now, "warmed up"));
   }
 
   /** How the nodes stand, in a few words, for an error that says why none could be called. */
@@ -181,7 +195,7 @@ export class NodeSet {
   #createNode(endpoint: CheckedEndpoint, joinsOthers: boolean, now: number): Node {
     const node = new Node(endpoint, this.#fleet, now, joinsOthers);
     node.drainedByProgram = this.#drainedKeys.has(node.key);
-    if (joinsOthers) this.#warmUps.start(node, now);
+    if (joinsOthers) this.#warmUps.start(node, "joined lately", now);
     return node;
   }
 
@@ -192,8 +206,9 @@ export class NodeSet {
     if (health.kind === "in" || attempt.startedAt < health.since) return;
     if (health.kind === "out" && attempt.startedAt === health.since) return;
     node.restore(now);
+    if (node.isFit) this.#warmUps.returned(node, now);
     this.#rebuild(now);
-    this.#show(node, now, "answered a trial call");
+    this.#events.show(node, now, "answered a trial call");
   }
 
   #failTrial(
@@ -211,6 +226,36 @@ export class NodeSet {
     }
   }
 
+  /** Takes the node out whatever the cap, the last one too: a check asks the node itself, apart from all calls. */
+  #checkFailed(node: Node, detail: string, now: number): void {
+    const wasFailing = node.check.kind === "failing";
+    node.check = { kind: "failing", detail };
+    if (wasFailing) return;
+    this.#warmUps.checkFailed(node);
+    this.#rebuild(now);
+    this.#events.show(node, now);
+    if (node.suspect) this.#onSuspectFailed(node);
+  }
+
+  #checkPassed(node: Node, now: number): void {
+    const wasFailing = node.check.kind === "failing";
+    node.check = { kind: "passing" };
+    const { health } = node;
+    if (wasFailing && health.kind === "in") {
+      node.startAnew();
+      this.#warmUps.returned(node, now);
+    }
+    // Somebody is there again. An ejected node has passed its check all along, perhaps, and serves its time.
+    if (health.kind === "out" && health.state === "down" && (wasFailing || !node.hastenedByCheck)) {
+      node.hastenedByCheck = true;
+      node.health = { ...health, until: Math.min(health.until, now) };
+      this.refresh(now);
+    }
+    if (!wasFailing) return;
+    this.#rebuild(now);
+    this.#events.show(node, now, "passes its check");
+  }
+
   #judge(node: Node, outcome: Outcome, now: number): void {
     const rules = this.#options.ejection;
     const verdict = judge(node, outcome, rules, () => this.#surroundings(now), now);
@@ -226,7 +271,7 @@ export class NodeSet {
   }
 
   #takeOut(node: Node, state: "down" | "ejected", reason: string, now: number): void {
-    const left = this.#inService - (node.health.kind === "in" ? 1 : 0);
+    const left = this.#inService - (node.isFit ? 1 : 0);
     const { health, strikes } = takeOut(
       node,
       state,
@@ -239,7 +284,7 @@ export class NodeSet {
     node.health = health;
     node.strikes = strikes;
     this.#rebuild(now);
-    this.#show(node, now);
+    this.#events.show(node, now);
   }
 
   #unspare(node: Node, now: number): void {
@@ -275,13 +320,13 @@ export class NodeSet {
     for (const node of this.nodes.values()) {
       if (node.drainCause !== undefined) continue;
       eligible.push(node);
-      if (node.health.kind === "in") {
+      if (node.isFit) {
         inService.push(node);
         if (node.spared) spared++;
-      } else {
-        out.push(node);
-        if (node.health.kind === "probing" && !node.health.onTrial) trials.push(node);
       }
+      if (node.health.kind === "in") continue;
+      out.push(node);
+      if (isTriable(node)) trials.push(node);
     }
     const wereAllOut = this.#allOut;
     this.#allOut = eligible.length > 0 && spared === inService.length;
@@ -322,21 +367,8 @@ export class NodeSet {
     this.#trials.forget(node);
     this.#drainTimers.get(node)?.cancel();
     this.#drainTimers.delete(node);
-    this.#publish(node, "gone", "removed by discovery");
+    this.#events.gone(node);
     for (const listener of this.goneListeners) listener(node);
-  }
-
-  /** Publishes a node's state if it is another one than was published last. */
-  #show(node: Node, now: number, otherwise = ""): void {
-    const { state, reason } = stateOf(node, now);
-    if (state === node.shownState) return;
-    this.#publish(node, state, reason || otherwise);
-    node.shownState = state;
-  }
-
-  #publish(node: Node, to: NodeState | "gone", reason: string): void {
-    if (!nodeStates.hasSubscribers) return;
-    nodeStates.publish({ service: this.#options.name, address: node.key, from: node.shownState, to, reason });
   }
 }
 

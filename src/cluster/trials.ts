@@ -31,14 +31,14 @@ export class Trials {
   /** A trial said nothing; another one may. */
   offerAgain(node: Node, probing: Health & { kind: "probing" }): void {
     node.health = { ...probing, onTrial: false };
-    this.waiting = [...this.waiting, node];
+    if (node.drainCause === undefined && isTriable(node)) this.waiting = [...this.waiting, node];
   }
 
   /** The node that this call is to try, if any. */
   take(call: TrialCall, failingOpen: boolean, now: number): Node | undefined {
     for (const node of this.waiting) {
       const { health } = node;
-      if (health.kind !== "probing" || node.drainCause !== undefined) continue;
+      if (health.kind !== "probing") continue;
       if (call.tried.includes(node)) continue;
       // When all are out, a call risks no more on this node than on any other.
       if (!failingOpen && now - health.since < anyCallAfterMs && !call.canRetry) continue;
@@ -61,4 +61,9 @@ export class Trials {
   forget(node: Node): void {
     if (this.#picked === node) this.#picked = undefined;
   }
+}
+
+/** Whether a node that discovery and the program want called waits for a trial. While its check fails it gets none. */
+export function isTriable({ health, check }: Node): boolean {
+  return health.kind === "probing" && !health.onTrial && check.kind !== "failing";
 }
