@@ -29,6 +29,7 @@ export type { NodeState, NodeView } from "./core/view.ts";
 export { file } from "./discovery/file.ts";
 export type { DiscoveryState } from "./discovery/guard.ts";
 export { type ListDiscovery, list } from "./discovery/list.ts";
+export type { PollOptions } from "./health/check-options.ts";
 export { type HttpCheckOptions, httpCheck } from "./health/http-check.ts";
 export { type TcpCheckOptions, tcpCheck } from "./health/tcp-check.ts";
 export { BalancerAgent, type BalancerAgentOptions } from "./http/agent.ts";

@@ -171,15 +171,21 @@ describe("a report", () => {
     expect(cluster.failingOpen).toBe(true);
   });
 
-  it("is not heeded after the end of the watch", () => {
+  it("is not heeded after the end of the watch, also when the node is back", async () => {
     const check = new ScriptedCheck();
     const nodes = list([a, b]);
-    const { states } = createCluster(check, { discovery: nodes });
+    const { cluster, states } = createCluster(check, { discovery: nodes });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    check.report(a, sick);
+    const call = cluster.call(() => promise);
     const late = check.watched.get(b);
     nodes.set([a]);
+    late?.(sick);
     nodes.set([a, b]);
     late?.(sick);
-    expect(states()[b]).toBe("warming");
+    expect(states()).toEqual({ [a]: "down", [b]: "ready" });
+    resolve();
+    await call;
   });
 
   it("ends the wait for a node that may be called", async () => {

@@ -847,7 +847,7 @@ describe("a failing check", () => {
 
   it("leaves the judging of a node to the check, and begins anew with its record", () => {
     const harness = new Harness();
-    harness.apply([a, b]);
+    harness.apply([a, b, c]);
     harness.run(a, badStatus, 4);
     harness.check(a, failed);
     harness.run(a, badStatus, 10);

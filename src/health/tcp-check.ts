@@ -30,7 +30,8 @@ export function tcpCheck(given: TcpCheckOptions = {}): HealthCheck {
 
 const probe: Probe = (target, end) => {
   const socket = openConnection(target, (error) => {
-    socket.destroy();
+    // Once all is sent: with the end of the handshake cut off, the node would log an error for each probe.
+    socket.destroySoon();
     end(error === null ? success : outcomeOfError(error));
   });
   return { isWaitingForNode: true, cancel: () => socket.destroy() };
