@@ -1,12 +1,24 @@
 /** Checks and calls together: failing open, what ends with the balancer, and time in which this process stood still. */
 import { execFile } from "node:child_process";
+import diagnosticsChannel from "node:diagnostics_channel";
+import { createServer } from "node:http";
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { Cluster, httpCheck, tcpCheck } from "../../src/index.ts";
+import { Balancer, Cluster, httpCheck, tcpCheck } from "../../src/index.ts";
 import { startBackend } from "../../src/testing/backend.ts";
 import { rejection } from "../http/support/balancers.ts";
-import { type Answer, refusingAddress, startServer } from "../http/support/server.ts";
+import {
+  type Answer,
+  type Arrival,
+  arrive,
+  listen,
+  refusingAddress,
+  startServer,
+} from "../http/support/server.ts";
+import { startStuckListener } from "../http/support/stuck-listener.ts";
 import { until } from "../support/until.ts";
 import { nodeOf, often, reasonWhen, startChecked, untilAtLeast } from "./support/checked.ts";
 
@@ -44,34 +56,50 @@ test("without failOpen no call goes out then", async () => {
 test("a node that refused calls is tried as soon as its check passes", async () => {
   const address = await refusingAddress();
   await using other = await startServer();
-  // A node is down for a second at least; a check that passes earlier brings its trial forward.
   await using balancer = startChecked([address, other], tcpCheck({ ...often, fall: 1_000_000 }));
   await balancer.fetch("/v1/orders");
-  expect(nodeOf(balancer)).toMatchObject({ state: "down", reason: "ECONNREFUSED" });
-  const backend = await startBackend({}, Number(new URL(address).port));
-  try {
-    await until("it is probing", () => nodeOf(balancer).state === "probing", 10_000);
-    await (await balancer.fetch("/v1/orders")).text();
-    expect(nodeOf(balancer).state).toBe("ready");
-    expect((await backend.stats()).requests).toBe(1);
-  } finally {
-    await backend.kill();
-  }
+  const { state, reason, until: trialAt = 0 } = nodeOf(balancer);
+  expect([state, reason]).toEqual(["down", "ECONNREFUSED"]);
+  const arrivals: Arrival[] = [];
+  const http = createServer((request, response) => {
+    arrivals.push(arrive(request));
+    response.end("back");
+  });
+  await using _ = await listen(http, arrivals, { port: Number(new URL(address).port), host: "127.0.0.1" });
+  await reasonWhen("probing", balancer);
+  // By the clock, since it is time that makes the difference: without the check it would have been tried then.
+  expect(Date.now()).toBeLessThan(trialAt);
+  await (await balancer.fetch("/v1/orders")).text();
+  expect(nodeOf(balancer).state).toBe("ready");
+  expect(arrivals).toHaveLength(1);
 });
 
 test("time in which this process stands still fails no check", async () => {
-  const backend = await startBackend({ workMs: 0 });
+  const backend = await startBackend({ workMs: 30 });
   await using _ = { [Symbol.asyncDispose]: () => backend.kill() };
-  await using balancer = startChecked([backend], httpCheck({ ...often, timeoutMs: 100, path: "/health" }));
   let blockages = 0;
-  // Blockages of more than the timeout, so close together that nearly every probe meets one.
-  for (const endsAt = performance.now() + 3_000; performance.now() < endsAt; blockages++) {
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
-    for (const freeAt = performance.now() + 150; performance.now() < freeAt; );
-    expect(nodeOf(balancer).reason).toBe("");
+  // The request goes out only after the blockage, when the time of the probe has passed by the clock.
+  const block = () => {
+    blockages++;
+    for (const freeAt = performance.now() + 500; performance.now() < freeAt; );
+  };
+  diagnosticsChannel.subscribe("net.client.socket", block);
+  try {
+    await using balancer = startChecked([backend], httpCheck({ ...often, timeoutMs: 300, path: "/health" }));
+    const seen = new Set<string>();
+    await until(
+      "five blockages",
+      () => {
+        seen.add(nodeOf(balancer).reason);
+        return blockages >= 5;
+      },
+      20_000,
+    );
+    expect([...seen]).toEqual([""]);
+    expect((await backend.stats()).requests).toBeGreaterThanOrEqual(4);
+  } finally {
+    diagnosticsChannel.unsubscribe("net.client.socket", block);
   }
-  expect(blockages).toBeGreaterThan(5);
-  expect((await backend.stats()).requests).toBeGreaterThan(5);
 });
 
 test("a closed balancer probes no more and leaves no connection", async () => {
@@ -85,8 +113,30 @@ test("a closed balancer probes no more and leaves no connection", async () => {
     await balancer[end]();
     await until("no connection is open", () => server.open.size === 0 && hanging.open.size === 0, 5_000);
     const after = server.accepted + hanging.accepted;
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
     expect(server.accepted + hanging.accepted).toBe(after);
+  }
+});
+
+test("a connection that is being made is given up with the rest", async () => {
+  await using stuck = await startStuckListener();
+  const sockets: Socket[] = [];
+  const onSocket = (message: unknown) => sockets.push((message as { readonly socket: Socket }).socket);
+  diagnosticsChannel.subscribe("net.client.socket", onSocket);
+  try {
+    for (const kind of [
+      httpCheck({ ...often, timeoutMs: 50, path: "/health" }),
+      tcpCheck({ ...often, timeoutMs: 50 }),
+    ]) {
+      const balancer = startChecked([stuck], kind);
+      const before = sockets.length;
+      await untilAtLeast(() => sockets.length, before + 3);
+      expect(sockets.filter(({ destroyed }) => !destroyed).length).toBeLessThanOrEqual(1);
+      await balancer.destroy();
+      expect(sockets.filter(({ destroyed }) => !destroyed)).toEqual([]);
+    }
+  } finally {
+    diagnosticsChannel.unsubscribe("net.client.socket", onSocket);
   }
 });
 
@@ -98,7 +148,6 @@ test("a balancer that others' cluster outlives takes its connections with it, an
     discovery: [server.address],
     health: { check: shared },
   });
-  const { Balancer } = await import("../../src/index.ts");
   const balancer = new Balancer(cluster);
   await untilAtLeast(() => server.arrivals.length, 3);
   await balancer.close();
