@@ -32,7 +32,8 @@ export class Checks {
   apply({ added, removed }: Changes): void {
     for (const node of removed) this.#end(node);
     for (const node of added) {
-      // Begun before it is listed: the watch may report from within `watch`.
+      // A report from within the start of another watch may have made it leave again.
+      if (node.removedAt !== undefined) continue;
       const watch = new Watch();
       this.#watches.set(node, watch);
       watch.begin(this.#check, this.#targetOf(node), (result) => this.#host.checked(node, result));
