@@ -8,7 +8,7 @@ import { outcomeOfError } from "../core/classify.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { CheckResult, CheckTarget } from "../core/health-check.ts";
 import { LoopLag } from "../core/loop-lag.ts";
-import { failure, type Outcome } from "../core/outcome.ts";
+import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { RiseFall, type RiseFallRules } from "./rise-fall.ts";
 
 export interface PollRules extends RiseFallRules {
@@ -95,7 +95,7 @@ export class Poller implements Disposable {
       const isToBlame = this.#running?.isWaitingForNode !== false;
       this.#running?.cancel();
       const detail = `no answer within ${this.#rules.timeoutMs} ms`;
-      end(isToBlame ? failure("timeout", detail) : { kind: "ignored", reason: "shortage", detail });
+      end(isToBlame ? failure("timeout", detail) : ignored("shortage", detail));
     };
     this.#timer = this.#clock.schedule(runOut, this.#rules.timeoutMs);
     try {
