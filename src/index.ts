@@ -20,6 +20,7 @@ export type {
 export type { Endpoint } from "./core/endpoint.ts";
 export { BalancerError, type BalancerErrorCode } from "./core/errors.ts";
 export type * from "./core/events.ts";
+export type { CheckResult, CheckTarget, HealthCheck } from "./core/health-check.ts";
 export type { Node } from "./core/node.ts";
 export type { Outcome } from "./core/outcome.ts";
 export type { Random } from "./core/random.ts";
@@ -28,6 +29,9 @@ export type { NodeState, NodeView } from "./core/view.ts";
 export { file } from "./discovery/file.ts";
 export type { DiscoveryState } from "./discovery/guard.ts";
 export { type ListDiscovery, list } from "./discovery/list.ts";
+export type { PollOptions } from "./health/check-options.ts";
+export { type HttpCheckOptions, httpCheck } from "./health/http-check.ts";
+export { type TcpCheckOptions, tcpCheck } from "./health/tcp-check.ts";
 export { BalancerAgent, type BalancerAgentOptions } from "./http/agent.ts";
 export { Balancer, type BalancerOptions } from "./http/balancer.ts";
 export type { ServiceOptions } from "./http/service-options.ts";

@@ -6,6 +6,7 @@
  * const orders = new Cluster({ name: "orders", discovery: ["http://127.0.0.1:8080", "http://127.0.0.1:8081"] });
  * const answer = await orders.call(({ node, signal }) => fetch(node.url("/v1/orders"), { signal }), { idempotent: true });
  */
+import type { Dispatcher } from "undici";
 import { parseAddress } from "../core/address.ts";
 import { Attempt } from "../core/attempt.ts";
 import type { Clock } from "../core/clock.ts";
@@ -13,6 +14,7 @@ import { Deadlines } from "../core/deadlines.ts";
 import { enableDebugLog } from "../core/debug.ts";
 import { BalancerError } from "../core/errors.ts";
 import { discoveryErrors, discoveryUpdates } from "../core/events.ts";
+import type { CheckResult } from "../core/health-check.ts";
 import { LoopLag } from "../core/loop-lag.ts";
 import type { Node } from "../core/node.ts";
 import { longestTimerMs, OptionReader } from "../core/option-reader.ts";
@@ -31,6 +33,7 @@ import type { ShadowReport } from "../policy/shadow.ts";
 import { RetryBudget } from "../resilience/retry-budget.ts";
 import type { Call } from "./call.ts";
 import { type CallRules, resolveRules, rulesOf, type WithOptions } from "./call-rules.ts";
+import { Checks } from "./checks.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { type ExplainedCall, type Explanation, explain } from "./explain.ts";
 import { type CallOptions, FunctionCall, type NodeAttempt } from "./function-call.ts";
@@ -62,8 +65,11 @@ export class Cluster implements AsyncDisposable {
   readonly updateListeners: Set<() => void> = new Set();
   /** Calls that wait for discovery's first answer. @internal */
   readonly waiting: Set<Call> = new Set();
+  /** The connections of the transports over this cluster, for checks that are told to use them. @internal */
+  readonly connectionSources: Set<(node: Node) => Dispatcher> = new Set();
 
   readonly #guard: Guard;
+  readonly #checks: Checks | undefined;
   readonly #budget: RetryBudget | undefined;
   readonly #wallOffsetMs: number;
   readonly #readyWaiters: Set<() => void> = new Set();
@@ -90,6 +96,18 @@ export class Cluster implements AsyncDisposable {
     this.lag = new LoopLag(clock, () => this.#activeCalls > 0);
     this.#budget = retryBudget === undefined ? undefined : new RetryBudget(retryBudget);
     this.nodeSet = new NodeSet(this.options, (suspect) => this.#guard.confirmGone(suspect.key));
+    const { check } = this.options;
+    const { tls } = this;
+    this.#checks =
+      check &&
+      new Checks(check, {
+        options: this.options,
+        get tls() {
+          return tls.current;
+        },
+        dispatcherFor: (node) => this.connectionSources.values().next().value?.(node),
+        checked: (node, result) => this.#checked(node, result),
+      });
     this.#guard = new Guard(discovery, {
       service: name,
       scheme,
@@ -248,6 +266,7 @@ export class Cluster implements AsyncDisposable {
 
   #release(): void {
     this.#guard.close();
+    this.#checks?.close();
     this.nodeSet.close();
     this.tls.close();
     this.lag.close();
@@ -268,6 +287,7 @@ export class Cluster implements AsyncDisposable {
   #apply(set: GuardedSet): void {
     const now = this.clock.now();
     const changes = this.nodeSet.apply(set, now);
+    this.#checks?.apply(changes);
     if (discoveryUpdates.hasSubscribers) {
       discoveryUpdates.publish({
         service: this.name,
@@ -283,6 +303,11 @@ export class Cluster implements AsyncDisposable {
       this.waiting.delete(call);
       call.discovered(now);
     }
+  }
+
+  #checked(node: Node, result: CheckResult): void {
+    this.nodeSet.checked(node, result, this.clock.now());
+    if (this.nodeSet.callable.length > 0) this.#wakeReady();
   }
 
   // What calls use.

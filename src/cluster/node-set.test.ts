@@ -102,6 +102,11 @@ class Harness {
     }
   }
 
+  /** A verdict of the node's check; the detail is given when it fails. */
+  check(key: string, detail = ""): void {
+    this.set.checked(this.node(key), { healthy: detail === "", detail }, this.now);
+  }
+
   /** The nodes that many picks come to. */
   picked(times = 20, call: { readonly canRetry?: boolean } = {}): ReadonlySet<string> {
     const keys = new Set<string>();
@@ -756,6 +761,351 @@ describe("warm-up", () => {
     harness.apply([]);
     harness.apply([a]);
     expect(harness.state(a)).toBe("ready");
+  });
+});
+
+describe("a failing check", () => {
+  const failed = "status 503 (3 in a row)";
+
+  it("takes a node out, and tells why", () => {
+    const harness = new Harness();
+    harness.apply([a, b, c]);
+    harness.check(a, failed);
+    expect(viewOf(harness.node(a), harness.now, 0)).toMatchObject({
+      state: "down",
+      reason: "check failed: status 503 (3 in a row)",
+      until: undefined,
+    });
+    expect(harness.picked()).toEqual(new Set([b, c]));
+    expect(harness.states.at(-1)).toMatchObject({
+      from: "ready",
+      to: "down",
+      reason: "check failed: status 503 (3 in a row)",
+    });
+  });
+
+  it("is told once, and its reason is that of the latest", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    harness.check(a, failed);
+    const { picker } = harness.set;
+    harness.check(a, "ECONNREFUSED (4 in a row)");
+    expect(harness.set.picker).toBe(picker);
+    expect(harness.changes(a)).toEqual(["new>ready", "ready>down"]);
+    expect(viewOf(harness.node(a), harness.now, 0).reason).toBe("check failed: ECONNREFUSED (4 in a row)");
+  });
+
+  it("takes out as many nodes as it finds, whatever the cap", () => {
+    const harness = new Harness();
+    harness.apply([a, b, c, d]);
+    for (const key of [a, b, c]) harness.check(key, failed);
+    expect(harness.picked()).toEqual(new Set([d]));
+    expect(harness.set.failingOpen).toBe(false);
+  });
+
+  it("takes out the last one too, and calls go out to all", () => {
+    const harness = new Harness();
+    harness.apply([a, b, c]);
+    for (const key of [a, b, c]) harness.check(key, failed);
+    expect([a, b, c].map((key) => harness.state(key))).toEqual(["down", "down", "down"]);
+    expect(harness.set.failingOpen).toBe(true);
+    expect(harness.picked()).toEqual(new Set([a, b, c]));
+    harness.check(b);
+    expect(harness.set.failingOpen).toBe(false);
+    expect(harness.picked()).toEqual(new Set([b]));
+  });
+
+  it("leaves nobody to call without failOpen", () => {
+    const harness = new Harness({ health: { failOpen: false } });
+    harness.apply([a, b]);
+    harness.check(a, failed);
+    harness.check(b, failed);
+    expect(harness.set.failingOpen).toBe(false);
+    expect(harness.pick()).toBeUndefined();
+    expect(harness.set.describe(harness.now)).toBe("none of 2 nodes may be called (2 down)");
+  });
+
+  it("makes calls go out to all when ejection has the rest", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    harness.run(a, badStatus, 5);
+    harness.check(b, failed);
+    expect(harness.set.failingOpen).toBe(true);
+    expect(harness.picked()).toEqual(new Set([a, b]));
+  });
+
+  it("stands against calls that succeed nevertheless", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    const early = harness.begin(harness.node(a));
+    harness.check(a, failed);
+    harness.end(early, success);
+    harness.run(a, success, 3);
+    expect(harness.state(a)).toBe("down");
+    expect(harness.picked()).toEqual(new Set([b]));
+  });
+
+  it("leaves the judging of a node to the check, and begins anew with its record", () => {
+    const harness = new Harness();
+    harness.apply([a, b, c]);
+    harness.run(a, badStatus, 4);
+    harness.check(a, failed);
+    harness.run(a, badStatus, 10);
+    harness.run(a, refused);
+    harness.check(a);
+    expect(harness.state(a)).toBe("warming");
+    expect(harness.node(a)).toMatchObject({ consecutiveFailures: 0, failureRate: 0, strikes: 0 });
+    harness.run(a, badStatus, 4);
+    expect(harness.state(a)).toBe("warming");
+    harness.run(a, badStatus);
+    expect(harness.state(a)).toBe("ejected");
+  });
+
+  it("shows a drained node as draining, and holds when the drain ends", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    harness.set.setDrained(a, true, harness.now);
+    harness.check(a, failed);
+    expect(harness.state(a)).toBe("draining");
+    harness.set.setDrained(a, false, harness.now);
+    expect(harness.state(a)).toBe("down");
+    expect(harness.picked()).toEqual(new Set([b]));
+  });
+
+  it("reports a suspect as gone", () => {
+    const harness = new Harness();
+    harness.apply([a, b, c]);
+    harness.apply([a, b, c], [b]);
+    harness.check(a, failed);
+    expect(harness.seemGone).toEqual([]);
+    harness.check(b, failed);
+    harness.check(b, failed);
+    expect(harness.seemGone).toEqual([b]);
+  });
+
+  it("counts for a node that left and comes back while its calls still end, and for no other", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    const node = harness.node(b);
+    const attempt = harness.begin(node);
+    harness.check(b, failed);
+    harness.apply([a]);
+    harness.apply([a, b]);
+    expect(harness.state(b)).toBe("down");
+    harness.apply([a]);
+    harness.end(attempt, success);
+    expect(harness.gone).toEqual([b]);
+    harness.apply([a, b]);
+    harness.set.checked(node, { healthy: false, detail: failed }, harness.now);
+    expect(harness.state(b)).toBe("warming");
+  });
+});
+
+describe("a check that passes", () => {
+  it("changes nothing for a node that serves, nor for the picker", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    const { picker } = harness.set;
+    harness.run(a, badStatus, 3);
+    harness.check(a);
+    expect(harness.set.picker).toBe(picker);
+    expect(harness.node(a).consecutiveFailures).toBe(3);
+    expect(harness.changes(a)).toEqual(["new>ready"]);
+  });
+
+  it("brings a node back, which works up to its full weight as a new one does", () => {
+    const harness = new Harness();
+    harness.apply([a, { address: b, weight: 4 }]);
+    harness.check(b, "status 503");
+    harness.clock.advance(60_000);
+    harness.check(b);
+    expect(viewOf(harness.node(b), harness.now, 0)).toMatchObject({
+      state: "warming",
+      reason: "came back lately",
+      until: harness.now + 10_000,
+    });
+    expect(harness.node(b)).toMatchObject({ weight: 0.4, fresh: true });
+    expect(harness.picked()).toEqual(new Set([a, b]));
+    harness.clock.advance(5_000);
+    harness.pick();
+    expect(harness.node(b).weight).toBe(2);
+    harness.clock.advance(5_000);
+    harness.pick();
+    expect(harness.node(b).weight).toBe(4);
+    expect(harness.changes(b)).toEqual(["new>ready", "ready>down", "down>warming", "warming>ready"]);
+  });
+
+  it("brings it back at once without a warm-up", () => {
+    const harness = new Harness({ health: { warmUpMs: 0 } });
+    harness.apply([a, b]);
+    harness.check(a, "status 503");
+    harness.check(a);
+    expect(harness.states.at(-1)).toMatchObject({ from: "down", to: "ready", reason: "passes its check" });
+    expect(harness.node(a).weight).toBe(1);
+  });
+
+  it("never brings back a node that is ejected: only a trial does, one for each penalty", () => {
+    const harness = new Harness();
+    harness.apply([a, b, c]);
+    harness.check(a);
+    harness.run(a, badStatus, 5);
+    let trials = 0;
+    const penalties: number[] = [];
+    const { until: first = 0 } = viewOf(harness.node(a), harness.now, 0);
+    for (let end = first; penalties.length < 4; ) {
+      penalties.push(end - harness.now);
+      while (harness.now < end) {
+        harness.check(a);
+        expect(harness.state(a)).toBe("ejected");
+        expect(harness.picked(3)).not.toContain(a);
+        harness.clock.advance(Math.min(1_000, end - harness.now));
+      }
+      harness.check(a);
+      for (let pick = 0; pick < 10; pick++) {
+        const node = harness.pick();
+        if (node?.key !== a) continue;
+        trials++;
+        harness.end(harness.begin(node), badStatus);
+      }
+      end = viewOf(harness.node(a), harness.now, 0).until ?? 0;
+    }
+    expect(trials).toBe(4);
+    expect(penalties).toEqual([5_000, 10_000, 20_000, 40_000]);
+    expect(viewOf(harness.node(a), harness.now, 0).reason).toBe("failed its trial: 503; its check passes");
+  });
+
+  it("does not bring back a node whose check failed while it was ejected: it needs both", () => {
+    const harness = new Harness();
+    harness.apply([a, b, c]);
+    harness.run(a, badStatus, 5);
+    harness.check(a, "status 503");
+    expect(viewOf(harness.node(a), harness.now, 0)).toMatchObject({
+      state: "down",
+      reason: "check failed: status 503; ejected as well: 5 failures in a row, the last: 503",
+    });
+    harness.clock.advance(60_000);
+    // Its time is up, but its check fails: no trial.
+    expect(harness.picked(50)).toEqual(new Set([b, c]));
+    expect(harness.state(a)).toBe("down");
+    harness.check(a);
+    expect(harness.state(a)).toBe("ejected");
+    harness.clock.advance(100);
+    const trial = harness.begin(harness.pick());
+    expect(trial.node.key).toBe(a);
+    expect(harness.picked(50)).toEqual(new Set([b, c]));
+    harness.end(trial, success);
+    // What its check took out warms up, whichever of the two came last.
+    expect(harness.state(a)).toBe("warming");
+    expect(harness.picked()).toEqual(new Set([a, b, c]));
+    expect(harness.changes(a)).toEqual([
+      "new>ready",
+      "ready>ejected",
+      "ejected>down",
+      "down>ejected",
+      "ejected>probing",
+      "probing>warming",
+    ]);
+  });
+
+  it("waits for the check where the trial was under way when it failed", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    harness.run(a, badStatus, 5);
+    harness.clock.advance(5_100);
+    const trial = harness.begin(harness.pick());
+    harness.check(a, "status 503");
+    harness.end(trial, success);
+    expect(viewOf(harness.node(a), harness.now, 0)).toMatchObject({
+      state: "down",
+      reason: "check failed: status 503",
+    });
+    expect(harness.picked()).toEqual(new Set([b]));
+    harness.check(a);
+    expect(harness.state(a)).toBe("warming");
+  });
+
+  it("puts off a trial that was due when the check failed, also one that said nothing", () => {
+    for (const beganTrial of [false, true]) {
+      const harness = new Harness();
+      harness.apply([a, b]);
+      harness.run(a, badStatus, 5);
+      harness.clock.advance(5_100);
+      if (beganTrial) {
+        const trial = harness.begin(harness.pick());
+        harness.check(a, "status 503");
+        harness.end(trial, aborted);
+      } else {
+        harness.set.refresh(harness.now);
+        expect(harness.state(a)).toBe("probing");
+        harness.check(a, "status 503");
+      }
+      expect(harness.picked(50)).toEqual(new Set([b]));
+      harness.check(a);
+      expect(harness.state(a)).toBe("probing");
+      expect(harness.pick()?.key).toBe(a);
+      expect(harness.picked(50)).toEqual(new Set([b]));
+    }
+  });
+
+  it("brings the trial of a node that refused forward, and is not enough by itself", () => {
+    const harness = new Harness();
+    harness.apply([a, b, c]);
+    harness.run(a, refused);
+    harness.clock.advance(200);
+    expect(harness.picked()).toEqual(new Set([b, c]));
+    harness.check(a);
+    expect(harness.state(a)).toBe("probing");
+    const trial = harness.begin(harness.pick());
+    expect(trial.node.key).toBe(a);
+    expect(harness.picked(50)).toEqual(new Set([b, c]));
+    harness.end(trial, success);
+    expect(harness.state(a)).toBe("ready");
+    expect(harness.changes(a)).toEqual(["new>ready", "ready>down", "down>probing", "probing>ready"]);
+  });
+
+  it("does that once until the node is back, unless its check failed meanwhile", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    const refuseTrial = () => {
+      harness.check(a);
+      const node = harness.pick();
+      if (node?.key !== a) return "no trial";
+      harness.end(harness.begin(node), refused);
+      return "refused";
+    };
+    harness.run(a, refused);
+    expect(refuseTrial()).toBe("refused");
+    expect(refuseTrial()).toBe("no trial");
+    harness.check(a, "ECONNREFUSED (3 in a row)");
+    expect(refuseTrial()).toBe("refused");
+    expect(refuseTrial()).toBe("no trial");
+    harness.clock.advance(5_000);
+    harness.end(harness.begin(harness.pick()), success);
+    harness.run(a, refused);
+    expect(refuseTrial()).toBe("refused");
+  });
+
+  it("offers no trial of a drained node", () => {
+    const harness = new Harness();
+    harness.apply([a, b]);
+    harness.run(a, refused);
+    harness.set.setDrained(a, true, harness.now);
+    harness.check(a);
+    expect(harness.picked()).toEqual(new Set([b]));
+    harness.set.setDrained(a, false, harness.now);
+    harness.clock.advance(100);
+    expect(harness.pick()?.key).toBe(a);
+  });
+
+  it("brings forward the trials of the others when all were out", () => {
+    const harness = new Harness({ random: () => 0.5 });
+    harness.apply([a, b]);
+    harness.run(a, badStatus, 5);
+    harness.check(b, "status 503");
+    expect(harness.set.failingOpen).toBe(true);
+    harness.check(b);
+    expect(harness.set.failingOpen).toBe(false);
+    expect(viewOf(harness.node(a), harness.now, 0).until).toBe(harness.now + 500);
   });
 });
 

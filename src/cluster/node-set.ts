@@ -1,43 +1,34 @@
 /**
  * The nodes of a cluster, which of them may be called now, and the picker over those.
  *
- * Whatever changes who may be called (a snapshot, a drain, an outcome) ends in one `#rebuild`, which makes a new
- * immutable picker. A node that was out comes back by a single trial call, which is not left to the policy: a
- * policy that looks at cost would avoid the node that most needs a try.
+ * Whatever changes who may be called (a snapshot, a drain, an outcome, a check) ends in one `#rebuild`, which makes a
+ * new immutable picker. Outcomes and checks each have their own say over a node, and it is called when both are for it:
+ * what outcomes took out only a trial call brings back, and while its check fails it gets none.
  */
 import type { Attempt } from "../core/attempt.ts";
 import type { Timer } from "../core/clock.ts";
-import type { CallInfo, Picker } from "../core/contracts.ts";
+import type { Picker } from "../core/contracts.ts";
 import type { CheckedEndpoint } from "../core/endpoint.ts";
-import { nodeStates } from "../core/events.ts";
 import { Fleet } from "../core/fleet.ts";
+import type { CheckResult } from "../core/health-check.ts";
 import { type Health, Node } from "../core/node.ts";
 import { type Outcome, success } from "../core/outcome.ts";
 import { type NodeState, stateOf } from "../core/view.ts";
 import type { GuardedSet } from "../discovery/guard.ts";
 import { ejectionReason, judge, mostFail, type Surroundings, takeOut } from "../health/ejection.ts";
-import { warmUpShare } from "../health/warm-up.ts";
+import { NodeEvents } from "./node-events.ts";
 import type { ResolvedOptions } from "./options.ts";
+import { Pickers } from "./pickers.ts";
 import { applySnapshot, type Changes } from "./reducer.ts";
-import { buildPicker } from "./tiered-picker.ts";
+import { isTriable, type TrialCall, Trials } from "./trials.ts";
+import { WarmUps } from "./warm-ups.ts";
 
 /** How often the averages fade and waiting nodes are looked at, while calls are made (algorithms.md). */
 const refreshMs = 100;
-/** A node on its way back waits this long for a call that could be retried; then any call tries it. */
-const anyCallAfterMs = 1_000;
 /** When the first node is back after all were out, the others are tried within this time: the cause was shared. */
 const hastenedMs = 1_000;
 /** How long it is remembered whether most nodes fail, since finding out looks at all of them. */
 const mostFailMs = 50;
-
-/** More zones than any service has: beyond it, a caller's zones are names without end. */
-const mostZones = 100;
-
-/** What of a call decides where it may go, and whether it may be a trial. */
-export interface TrialCall extends CallInfo {
-  readonly canRetry: boolean;
-  readonly rules: { readonly zone: string | undefined };
-}
 
 export class NodeSet {
   readonly nodes: Map<string, Node> = new Map();
@@ -46,27 +37,22 @@ export class NodeSet {
 
   /** Nodes that calls go to. */
   callable: readonly Node[] = [];
-  picker: Picker | undefined = undefined;
   failingOpen = false;
-  /** Nodes that wait for a trial call. */
-  trials: readonly Node[] = [];
 
   readonly #options: ResolvedOptions;
   readonly #onSuspectFailed: (node: Node) => void;
   readonly #fleet: Fleet = new Fleet();
-  /** For calls of views with a zone of their own: the picker, and the set of callable nodes that it was built for. */
-  readonly #pickersOfZones: Map<
-    string | undefined,
-    { readonly picker: Picker | undefined; readonly set: readonly Node[] }
-  > = new Map();
+  readonly #events: NodeEvents;
+  readonly #pickers: Pickers;
+  readonly #trials: Trials = new Trials();
+  readonly #warmUps: WarmUps;
   readonly #drainedKeys: Set<string> = new Set();
   readonly #drainTimers: Map<Node, Timer> = new Map();
   #eligible: readonly Node[] = [];
   #inService = 0;
   #allOut = false;
-  #pickedForTrial: Node | undefined = undefined;
+  /** Out by the outcomes of calls, whatever their check says. */
   #out: readonly Node[] = [];
-  readonly #warming: Set<Node> = new Set();
   #hadNodes = false;
   #refreshAt = 0;
   #mostFail = false;
@@ -76,6 +62,19 @@ export class NodeSet {
   constructor(options: ResolvedOptions, onSuspectFailed: (node: Node) => void) {
     this.#options = options;
     this.#onSuspectFailed = onSuspectFailed;
+    this.#events = new NodeEvents(options.name);
+    this.#pickers = new Pickers(options);
+    this.#warmUps = new WarmUps(options.warmUpMs);
+  }
+
+  /** For calls that prefer the caller's own zone. */
+  get picker(): Picker | undefined {
+    return this.#pickers.own;
+  }
+
+  /** Nodes that wait for a trial call. */
+  get trials(): readonly Node[] {
+    return this.#trials.waiting;
   }
 
   /** Brings the nodes in line with a snapshot of discovery. */
@@ -84,13 +83,13 @@ export class NodeSet {
     const create = (endpoint: CheckedEndpoint) => this.#createNode(endpoint, joinsOthers, now);
     const changes = applySnapshot(this.nodes, set.endpoints, set.suspects, create, now);
     this.#hadNodes ||= set.endpoints.length > 0;
-    for (const node of changes.added) this.#setWeight(node, now);
-    for (const node of changes.changed) this.#setWeight(node, now);
+    for (const node of changes.added) this.#warmUps.setWeight(node, now);
+    for (const node of changes.changed) this.#warmUps.setWeight(node, now);
     this.#rebuild(now);
-    for (const node of changes.added) this.#show(node, now, "named by discovery");
-    for (const node of changes.changed) this.#show(node, now);
+    for (const node of changes.added) this.#events.show(node, now, "named by discovery");
+    for (const node of changes.changed) this.#events.show(node, now);
     for (const node of changes.removed) {
-      this.#show(node, now);
+      this.#events.show(node, now);
       if (node.inflight === 0) this.#forget(node);
       else this.#limitDrain(node, now);
     }
@@ -105,39 +104,24 @@ export class NodeSet {
     if (node === undefined) return false;
     node.drainedByProgram = drained;
     this.#rebuild(now);
-    this.#show(node, now);
+    this.#events.show(node, now);
     return true;
   }
 
   /** The node for a call's next attempt; undefined when it has tried all that may be called. */
   pick(call: TrialCall, now: number): Node | undefined {
     if (now >= this.#refreshAt) this.refresh(now);
-    if (this.trials.length > 0) {
-      const node = this.#takeTrial(call, now);
+    if (this.#trials.waiting.length > 0) {
+      const node = this.#trials.take(call, this.failingOpen, now);
       if (node !== undefined) return node;
     }
-    const { zone } = call.rules;
-    const picker = zone === this.#options.zone ? this.picker : this.#pickerOf(zone);
+    const picker = this.#pickers.of(call.rules.zone);
     return picker === undefined ? undefined : picker.pick(call);
-  }
-
-  /** The picker for calls that prefer another zone than the caller's own, made on first use. */
-  #pickerOf(zone: string | undefined): Picker | undefined {
-    const known = this.#pickersOfZones.get(zone);
-    if (known?.set === this.callable) return known.picker;
-    const { policy, random } = this.#options;
-    const picker = buildPicker(policy, this.#eligible, this.callable, zone, random, known?.picker);
-    if (known !== undefined || this.#pickersOfZones.size < mostZones) {
-      this.#pickersOfZones.set(zone, { picker, set: this.callable });
-    }
-    return picker;
   }
 
   /** The attempt that follows a pick. */
   begun(attempt: Attempt): void {
-    if (attempt.node !== this.#pickedForTrial) return;
-    this.#pickedForTrial = undefined;
-    attempt.isTrial = true;
+    this.#trials.begun(attempt);
   }
 
   /** Good headers came: that alone settles that a node is back, however long the body takes. */
@@ -159,8 +143,10 @@ export class NodeSet {
       this.#options.policy.observe?.(node, attempt.latencyMs, outcome, now);
     }
     if (health.kind === "in") {
-      if (outcome.kind === "failure" && node.drainCause === undefined) this.#judge(node, outcome, now);
-      else if (outcome.kind === "success" && node.spared) this.#unspare(node, now);
+      // While its check fails a node is out anyway, and calls reach it only since they began before or all are out.
+      if (outcome.kind === "failure" && node.drainCause === undefined && node.isFit) {
+        this.#judge(node, outcome, now);
+      } else if (outcome.kind === "success" && node.spared) this.#unspare(node, now);
     } else if (outcome.kind === "success") {
       this.#passTrial(attempt, now);
     } else if (health.kind === "probing" && attempt.startedAt >= health.since) {
@@ -172,7 +158,14 @@ export class NodeSet {
   /** A failure that no call met: a connection was found dead while nothing was under way on it. */
   blamed(node: Node, outcome: Outcome, now: number): void {
     node.failedBetweenCalls(now);
-    if (node.health.kind === "in" && node.drainCause === undefined) this.#judge(node, outcome, now);
+    if (node.isFit && node.drainCause === undefined) this.#judge(node, outcome, now);
+  }
+
+  /** What a node's active check says now; it may say the same again. */
+  checked(node: Node, { healthy, detail }: CheckResult, now: number): void {
+    if (this.nodes.get(node.key) !== node) return;
+    if (healthy) this.#checkPassed(node, now);
+    else this.#checkFailed(node, detail, now);
   }
 
   /** Lets averages fade, weights grow and nodes whose time is up come on trial. */
@@ -181,18 +174,11 @@ export class NodeSet {
     for (const node of this.nodes.values()) node.refresh(now);
     for (const node of this.#out) {
       const { health } = node;
-      if (health.kind !== "out" || health.until > now) continue;
-      node.health = {
-        kind: "probing",
-        from: health.state,
-        reason: health.reason,
-        since: now,
-        onTrial: false,
-      };
-      this.trials = [...this.trials, node];
-      this.#show(node, now);
+      if (health.kind !== "out" || health.until > now || node.check.kind === "failing") continue;
+      this.#trials.offer(node, health, now);
+      this.#events.show(node, now);
     }
-    if (this.#warming.size > 0) this.#warm(now);
+    this.#warmUps.refresh(now, (node) => this.#events.show(node, now, "warmed up"));
   }
 
   /** How the nodes stand, in a few words, for an error that says why none could be called. */
@@ -215,41 +201,8 @@ export class NodeSet {
   #createNode(endpoint: CheckedEndpoint, joinsOthers: boolean, now: number): Node {
     const node = new Node(endpoint, this.#fleet, now, joinsOthers);
     node.drainedByProgram = this.#drainedKeys.has(node.key);
-    if (joinsOthers && this.#options.warmUpMs > 0) {
-      node.warmUntil = now + this.#options.warmUpMs;
-      this.#warming.add(node);
-    }
+    if (joinsOthers) this.#warmUps.start(node, "joined lately", now);
     return node;
-  }
-
-  #setWeight(node: Node, now: number): void {
-    const { warmUpMs } = this.#options;
-    const share = node.warmUntil > now ? warmUpShare(warmUpMs - (node.warmUntil - now), warmUpMs) : 1;
-    node.weight = node.endpoint.weight * share;
-  }
-
-  #warm(now: number): void {
-    for (const node of this.#warming) {
-      this.#setWeight(node, now);
-      if (node.warmUntil > now) continue;
-      this.#warming.delete(node);
-      this.#show(node, now, "warmed up");
-    }
-  }
-
-  #takeTrial(call: TrialCall, now: number): Node | undefined {
-    for (const node of this.trials) {
-      const { health } = node;
-      if (health.kind !== "probing" || node.drainCause !== undefined) continue;
-      if (call.tried.includes(node)) continue;
-      // When all are out, a call risks no more on this node than on any other.
-      if (!this.failingOpen && now - health.since < anyCallAfterMs && !call.canRetry) continue;
-      node.health = { ...health, onTrial: true };
-      this.trials = this.trials.filter((other) => other !== node);
-      this.#pickedForTrial = node;
-      return node;
-    }
-    return undefined;
   }
 
   #passTrial(attempt: Attempt, now: number): void {
@@ -259,8 +212,9 @@ export class NodeSet {
     if (health.kind === "in" || attempt.startedAt < health.since) return;
     if (health.kind === "out" && attempt.startedAt === health.since) return;
     node.restore(now);
+    if (node.isFit) this.#warmUps.returned(node, now);
     this.#rebuild(now);
-    this.#show(node, now, "answered a trial call");
+    this.#events.show(node, now, "answered a trial call");
   }
 
   #failTrial(
@@ -274,9 +228,38 @@ export class NodeSet {
       this.#takeOut(node, state, `failed its trial: ${outcome.detail || outcome.reason}`, now);
     } else if (isTrial) {
       // While all are out others call it too, and their ends that say nothing must not make room for a second trial.
-      node.health = { ...health, onTrial: false };
-      this.trials = [...this.trials, node];
+      this.#trials.offerAgain(node, health);
     }
+  }
+
+  /** Takes the node out whatever the cap, the last one too: a check asks the node itself, apart from all calls. */
+  #checkFailed(node: Node, detail: string, now: number): void {
+    const wasFailing = node.check.kind === "failing";
+    node.check = { kind: "failing", detail };
+    if (wasFailing) return;
+    this.#warmUps.checkFailed(node);
+    this.#rebuild(now);
+    this.#events.show(node, now);
+    if (node.suspect) this.#onSuspectFailed(node);
+  }
+
+  #checkPassed(node: Node, now: number): void {
+    const wasFailing = node.check.kind === "failing";
+    node.check = { kind: "passing" };
+    const { health } = node;
+    if (wasFailing && health.kind === "in") {
+      node.startAnew();
+      this.#warmUps.returned(node, now);
+    }
+    // Somebody is there again. An ejected node has passed its check all along, perhaps, and serves its time.
+    if (health.kind === "out" && health.state === "down" && (wasFailing || !node.hastenedByCheck)) {
+      node.hastenedByCheck = true;
+      node.health = { ...health, until: Math.min(health.until, now) };
+      this.refresh(now);
+    }
+    if (!wasFailing) return;
+    this.#rebuild(now);
+    this.#events.show(node, now, "passes its check");
   }
 
   #judge(node: Node, outcome: Outcome, now: number): void {
@@ -294,7 +277,7 @@ export class NodeSet {
   }
 
   #takeOut(node: Node, state: "down" | "ejected", reason: string, now: number): void {
-    const left = this.#inService - (node.health.kind === "in" ? 1 : 0);
+    const left = this.#inService - (node.isFit ? 1 : 0);
     const { health, strikes } = takeOut(
       node,
       state,
@@ -307,7 +290,7 @@ export class NodeSet {
     node.health = health;
     node.strikes = strikes;
     this.#rebuild(now);
-    this.#show(node, now);
+    this.#events.show(node, now);
   }
 
   #unspare(node: Node, now: number): void {
@@ -343,13 +326,13 @@ export class NodeSet {
     for (const node of this.nodes.values()) {
       if (node.drainCause !== undefined) continue;
       eligible.push(node);
-      if (node.health.kind === "in") {
+      if (node.isFit) {
         inService.push(node);
         if (node.spared) spared++;
-      } else {
-        out.push(node);
-        if (node.health.kind === "probing" && !node.health.onTrial) trials.push(node);
       }
+      if (node.health.kind === "in") continue;
+      out.push(node);
+      if (isTriable(node)) trials.push(node);
     }
     const wereAllOut = this.#allOut;
     this.#allOut = eligible.length > 0 && spared === inService.length;
@@ -357,10 +340,9 @@ export class NodeSet {
     this.#eligible = eligible;
     this.#inService = inService.length;
     this.#out = out;
-    this.trials = trials;
+    this.#trials.waiting = trials;
     this.callable = this.failingOpen ? eligible : inService;
-    const { policy, zone, random } = this.#options;
-    this.picker = buildPicker(policy, eligible, this.callable, zone, random, this.picker);
+    this.#pickers.rebuild(eligible, this.callable);
     if (wereAllOut && !this.#allOut) this.#hasten(now);
   }
 
@@ -387,24 +369,12 @@ export class NodeSet {
   #forget(node: Node): void {
     if (this.nodes.get(node.key) !== node) return;
     this.nodes.delete(node.key);
-    this.#warming.delete(node);
+    this.#warmUps.forget(node);
+    this.#trials.forget(node);
     this.#drainTimers.get(node)?.cancel();
     this.#drainTimers.delete(node);
-    this.#publish(node, "gone", "removed by discovery");
+    this.#events.gone(node);
     for (const listener of this.goneListeners) listener(node);
-  }
-
-  /** Publishes a node's state if it is another one than was published last. */
-  #show(node: Node, now: number, otherwise = ""): void {
-    const { state, reason } = stateOf(node, now);
-    if (state === node.shownState) return;
-    this.#publish(node, state, reason || otherwise);
-    node.shownState = state;
-  }
-
-  #publish(node: Node, to: NodeState | "gone", reason: string): void {
-    if (!nodeStates.hasSubscribers) return;
-    nodeStates.publish({ service: this.#options.name, address: node.key, from: node.shownState, to, reason });
   }
 }
 

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../core/clock.ts";
+import { tcpCheck } from "../health/tcp-check.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { type ClusterOptions, resolveOptions } from "./options.ts";
 
@@ -48,7 +49,23 @@ describe("resolveOptions", () => {
       },
       warmUpMs: 10_000,
       failOpen: true,
-      connections: { perNode: 100, idleMs: 30_000, drainMs: 30_000, factory: undefined },
+      connections: {
+        perNode: 100,
+        total: 1_000,
+        queue: 1_000,
+        queueMs: 1_000,
+        idleMs: 30_000,
+        maxAgeMs: Number.POSITIVE_INFINITY,
+        minPerNode: 0,
+        connectingPerNode: 16,
+        connecting: 128,
+        http2: "auto",
+        maxStreams: 100,
+        pingMs: 1_000,
+        pingTimeoutMs: 500,
+        drainMs: 30_000,
+        factory: undefined,
+      },
       tls: { ca: undefined, cert: undefined, key: undefined, servername: undefined },
       host: undefined,
       scheme: "http",
@@ -67,7 +84,7 @@ describe("resolveOptions", () => {
         methods: ["get", "Query"],
         budget: { ratio: 0, minPerSecond: 0 },
       },
-      health: { ejection: { consecutiveFailures: 2 }, warmUpMs: 0, failOpen: false },
+      health: { check: tcpCheck(), ejection: { consecutiveFailures: 2 }, warmUpMs: 0, failOpen: false },
       connections: { perNode: 1, idleMs: 1, drainMs: 0 },
       tls: { ca: ["one", Buffer.from("two")], cert: "c", key: Buffer.from("k"), servername: "x" },
       host: "h",
@@ -81,6 +98,7 @@ describe("resolveOptions", () => {
       timeouts: given.timeouts,
       retryBudget: { ratio: 0, minPerSecond: 0 },
       ejection: { consecutiveFailures: 2, failureRate: 0.5 },
+      check: given.health.check,
       warmUpMs: 0,
       failOpen: false,
       connections: given.connections,
@@ -162,6 +180,7 @@ describe("resolveOptions", () => {
     ["retry.backoffMs", -1, RangeError, "retry.backoffMs must be"],
     ["retry.maxBackoffMs", {}, TypeError, "retry.maxBackoffMs must be a number"],
     ["health", false, TypeError, "health must be an object, got false"],
+    ["health.check", "/health", TypeError, 'health.check must have a method watch(), got "/health"'],
     ["health.ejection", true, TypeError, "health.ejection must be an object, got true"],
     ["health.ejection.consecutiveFailures", 0, RangeError, "an integer of at least 1, got 0"],
     [

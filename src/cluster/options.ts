@@ -3,6 +3,7 @@ import type { Dispatcher } from "undici";
 import { type Clock, systemClock } from "../core/clock.ts";
 import type { Discovery, Policy } from "../core/contracts.ts";
 import type { Endpoint } from "../core/endpoint.ts";
+import type { HealthCheck } from "../core/health-check.ts";
 import { longestTimerMs, OptionReader, show } from "../core/option-reader.ts";
 import type { Random } from "../core/random.ts";
 import { list } from "../discovery/list.ts";
@@ -66,9 +67,18 @@ export interface EjectionOptions {
 }
 
 export interface HealthOptions {
+  /**
+   * Asks each node how it is: `httpCheck({ path: "/health" })`, `tcpCheck()`. A node whose check fails gets no calls,
+   * not even trials; one that calls found bad is not brought back by it. Off by default: calls notice bad nodes, and
+   * nobody but the service knows what to ask for.
+   */
+  readonly check?: HealthCheck | undefined;
   /** Taking nodes out because of the outcomes of calls; `false` switches it off. On by default. */
   readonly ejection?: false | EjectionOptions | undefined;
-  /** How long a node that joins later works up to its full weight. Default 10,000; 0 for at once. */
+  /**
+   * How long a node that joins later, or whose check passes again, works up to its full weight. Default 10,000; 0 for
+   * at once.
+   */
   readonly warmUpMs?: number | undefined;
   /** Whether calls still go out when every node is out (default), or fail with ERR_NO_NODE. */
   readonly failOpen?: boolean | undefined;
@@ -185,6 +195,7 @@ export interface ResolvedOptions {
   readonly retry: RetryRules;
   /** Undefined: no limit. */
   readonly retryBudget: RetryBudgetOptions | undefined;
+  readonly check: HealthCheck | undefined;
   readonly ejection: EjectionRules | undefined;
   readonly warmUpMs: number;
   readonly failOpen: boolean;
@@ -254,8 +265,11 @@ function resolveTimeouts(options: OptionReader): ResolvedOptions["timeouts"] {
   return timeouts;
 }
 
-function resolveHealth(options: OptionReader): Pick<ResolvedOptions, "ejection" | "warmUpMs" | "failOpen"> {
+function resolveHealth(
+  options: OptionReader,
+): Pick<ResolvedOptions, "check" | "ejection" | "warmUpMs" | "failOpen"> {
   const health = {
+    check: options.object<HealthCheck>("check", ["watch"]),
     ejection: options.value("ejection") === false ? undefined : resolveEjection(options.nested("ejection")),
     warmUpMs: options.number("warmUpMs", { default: 10_000, min: 0, max: longestTimerMs }),
     failOpen: options.boolean("failOpen", true),

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { BalancerError } from "../core/errors.ts";
 import type { RetryEvent } from "../core/events.ts";
+import type { CheckResult, HealthCheck } from "../core/health-check.ts";
 import type { Node } from "../core/node.ts";
 import { createSeededRandom, type Random } from "../core/random.ts";
 import { list } from "../discovery/list.ts";
@@ -55,6 +56,8 @@ interface Report {
   readonly repeated: readonly string[];
   /** Attempts that took a second call to a half-open node. */
   readonly crowded: readonly string[];
+  /** Nodes that were called though their check failed, while others were left. */
+  readonly barred: readonly string[];
   readonly negative: number;
   readonly cluster: Cluster;
   readonly clock: ManualClock;
@@ -65,6 +68,14 @@ async function simulate(seed: number, calls: number): Promise<Report> {
   const clock = new ManualClock(1_000);
   const keys = Array.from({ length: 1 + Math.floor(random() * 6) }, (_, index) => `http://n${index}`);
   const nodes = list(keys);
+  const reports = new Map<string, (result: CheckResult) => void>();
+  const check: HealthCheck = {
+    name: "drawn",
+    watch({ address }, report) {
+      reports.set(address.text, report);
+      return { [Symbol.dispose]: () => reports.delete(address.text) };
+    },
+  };
   const cluster = new Cluster({
     name: `simulation-${seed}`,
     discovery: nodes,
@@ -73,7 +84,7 @@ async function simulate(seed: number, calls: number): Promise<Report> {
     policy: leastCost({ random }),
     timeouts: { attemptMs: 200, totalMs: 1_000 },
     retry: { attempts: 1 + Math.floor(random() * 5), backoffMs: 10 },
-    health: { failOpen: random() < 0.8 },
+    health: { failOpen: random() < 0.8, ...(random() < 0.5 ? { check } : {}) },
     connections: { drainMs: 500 },
   });
   let retries = 0;
@@ -88,6 +99,7 @@ async function simulate(seed: number, calls: number): Promise<Report> {
   const failed: unknown[] = [];
   const repeated: string[] = [];
   const crowded: string[] = [];
+  const barred: string[] = [];
   const open = new Set<OpenAttempt>();
   let attempts = 0;
   let negative = 0;
@@ -105,6 +117,7 @@ async function simulate(seed: number, calls: number): Promise<Report> {
       // All were tried: from here on the round begins again.
       if (tried.has(node)) tried.clear();
       if (behaviours.get(key)?.kind !== "starves us") tried.add(node);
+      if (node.check.kind === "failing" && !failingOpen) barred.push(key);
       if (health.kind === "probing" && !failingOpen) {
         const isTrial = (other: OpenAttempt) =>
           other.key === key && !other.failingOpen && other.at >= health.since;
@@ -127,6 +140,7 @@ async function simulate(seed: number, calls: number): Promise<Report> {
       });
     if (random() < 0.1) clock.schedule(() => controller.abort(new Error("given up")), random() * 100);
     if (random() < 0.05) behaviours.set(draw(keys, random), drawBehaviour(random));
+    if (random() < 0.1) reports.get(draw(keys, random))?.({ healthy: random() < 0.6, detail: "drawn" });
     if (random() < 0.02) nodes.set(keys.filter(() => random() < 0.7));
     if (random() < 0.02) (random() < 0.5 ? cluster.drain : cluster.undrain).call(cluster, draw(keys, random));
     if (random() < 0.01) clock.block(random() * 1_000);
@@ -134,7 +148,7 @@ async function simulate(seed: number, calls: number): Promise<Report> {
     for (const { inflight } of cluster.nodes) if (inflight < 0) negative++;
   }
   await clock.advanceAsync(5_000);
-  return { settled, attempts, retries, failed, repeated, crowded, negative, cluster, clock };
+  return { settled, attempts, retries, failed, repeated, crowded, barred, negative, cluster, clock };
 }
 
 function draw<T>(from: readonly T[], random: Random): T {
@@ -178,6 +192,7 @@ describe("many calls over nodes that come, go, hang and fail", () => {
         expect(report.attempts).toBeLessThanOrEqual(report.settled.length + report.retries);
         expect(report.repeated).toEqual([]);
         expect(report.crowded).toEqual([]);
+        expect(report.barred).toEqual([]);
         expect(report.negative).toBe(0);
         const { cluster, clock } = report;
         expect(cluster.nodes.map(({ inflight }) => inflight)).toEqual(cluster.nodes.map(() => 0));

@@ -44,6 +44,14 @@ export type Health =
 
 const inService: Health = { kind: "in" };
 
+/** What active checks say of the node. Nothing known is as good as passing. */
+export type CheckVerdict =
+  | { readonly kind: "unknown" }
+  | { readonly kind: "passing" }
+  | { readonly kind: "failing"; readonly detail: string };
+
+export const unchecked: CheckVerdict = { kind: "unknown" };
+
 /** Why a node gets no new calls although discovery or the program still knows it. */
 export type DrainCause = "removed by discovery" | "drained by the program" | "weight 0";
 
@@ -91,12 +99,16 @@ export class Node {
   calls = 0;
   failures = 0;
 
+  /** By the outcomes of calls. Independent of `check`: a node is called when both are for it. */
   health: Health = inService;
+  check: CheckVerdict = unchecked;
   /** Failures since the last success. */
   consecutiveFailures = 0;
   lastFailureAt: number = Number.NEGATIVE_INFINITY;
   /** How often in a row it was taken out; the penalty doubles with each. */
   strikes = 0;
+  /** A passing check has brought a trial forward since it went down. */
+  hastenedByCheck = false;
   /** When it last came back into service. */
   returnedAt: number = Number.NEGATIVE_INFINITY;
   /** It would be out, but it is the last one. */
@@ -109,6 +121,7 @@ export class Node {
   suspect = false;
   /** When its warm-up ends; in the past for nodes that need none. */
   warmUntil: number = Number.NEGATIVE_INFINITY;
+  warmUpReason = "joined lately";
 
   /** The state that was last published. */
   shownState: NodeState | "new" = "new";
@@ -128,6 +141,11 @@ export class Node {
     this.latencyMs = fleet.latencyMs;
     this.#fleet = fleet;
     this.#fadedAt = now;
+  }
+
+  /** Whether nothing is against it: neither outcomes nor its check. A drain is another matter. */
+  get isFit(): boolean {
+    return this.health.kind === "in" && this.check.kind !== "failing";
   }
 
   /** Why it gets no new calls, or undefined when it may. */
@@ -237,14 +255,22 @@ export class Node {
   }
 
   /**
-   * Puts the node back into service. What took it out was paid for and does not count again: its averages are of the
-   * time before, and would keep it without calls for many times `latencyFadeMs`. It starts as an unknown node does.
+   * Puts the node back into service, as far as outcomes go. What took it out was paid for and does not count again.
    */
   restore(now: number): void {
     this.health = inService;
+    this.returnedAt = now;
+    this.hastenedByCheck = false;
+    this.startAnew();
+  }
+
+  /**
+   * It was out, and its averages are of the time before: they would keep it without calls for many times
+   * `latencyFadeMs`. It starts as an unknown node does.
+   */
+  startAnew(): void {
     this.latencyMs = this.#fleet.latencyMs;
     this.failureRate = 0;
-    this.returnedAt = now;
     this.consecutiveFailures = 0;
     this.recentCalls.clear();
     this.recentFailures.clear();

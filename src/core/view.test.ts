@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { checkEndpoint } from "./endpoint.ts";
 import { Fleet } from "./fleet.ts";
-import { type Health, Node } from "./node.ts";
+import { type CheckVerdict, type Health, Node } from "./node.ts";
 import { stateOf, viewOf } from "./view.ts";
 
 const out = (state: "down" | "ejected"): Health => ({
@@ -29,18 +29,24 @@ describe("stateOf", () => {
       health: fc.constantFrom<Health>({ kind: "in" }, out("down"), out("ejected"), probing),
       warming: fc.boolean(),
       suspect: fc.boolean(),
+      check: fc.constantFrom<CheckVerdict>(
+        { kind: "unknown" },
+        { kind: "passing" },
+        { kind: "failing", detail: "status 503" },
+      ),
     });
     fc.assert(
-      fc.property(facts, ({ drained, removed, weightless, health, warming, suspect }) => {
+      fc.property(facts, ({ drained, removed, weightless, health, warming, suspect, check }) => {
         const node = createNode(weightless ? 0 : 1);
         node.drainedByProgram = drained;
         node.removedAt = removed ? 1 : undefined;
         node.health = health;
         node.warmUntil = warming ? 100 : 20;
         node.suspect = suspect;
+        node.check = check;
         const candidates: [boolean, string][] = [
           [drained || removed || weightless, "draining"],
-          [health.kind === "out" && health.state === "down", "down"],
+          [check.kind === "failing" || (health.kind === "out" && health.state === "down"), "down"],
           [health.kind === "out" && health.state === "ejected", "ejected"],
           [health.kind === "probing", "probing"],
           [warming, "warming"],
@@ -52,6 +58,24 @@ describe("stateOf", () => {
         expect(reason === "").toBe(state === "ready");
       }),
     );
+  });
+
+  it("tells what the check says beside the outcomes", () => {
+    const node = createNode();
+    node.check = { kind: "passing" };
+    expect(stateOf(node, 20)).toEqual({ state: "ready", reason: "", until: undefined });
+    node.health = out("ejected");
+    expect(stateOf(node, 20)).toEqual({ state: "ejected", reason: "why; its check passes", until: 70 });
+    node.health = probing;
+    expect(stateOf(node, 20).reason).toBe("was down; its check passes");
+    node.check = { kind: "failing", detail: "status 503 (3 in a row)" };
+    expect(stateOf(node, 20)).toEqual({
+      state: "down",
+      reason: "check failed: status 503 (3 in a row); down as well: was down",
+      until: undefined,
+    });
+    node.health = { kind: "in" };
+    expect(stateOf(node, 20).reason).toBe("check failed: status 503 (3 in a row)");
   });
 
   it("says until when where that ends by itself", () => {

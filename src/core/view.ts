@@ -1,5 +1,5 @@
 /** A node as people and programs see it: a snapshot in plain data. */
-import type { Node } from "./node.ts";
+import type { CheckVerdict, Health, Node } from "./node.ts";
 
 /** In order of precedence: a node that is drained and down shows as `draining`. */
 export type NodeState = "draining" | "down" | "ejected" | "probing" | "warming" | "suspect" | "ready";
@@ -38,13 +38,28 @@ export interface StateReason {
 export function stateOf(node: Node, now: number): StateReason {
   const drainCause = node.drainCause;
   if (drainCause !== undefined) return { state: "draining", reason: drainCause, until: undefined };
-  const { health } = node;
-  if (health.kind === "out") return { state: health.state, reason: health.reason, until: health.until };
-  if (health.kind === "probing") return { state: "probing", reason: health.reason, until: undefined };
-  if (node.warmUntil > now) return { state: "warming", reason: "joined lately", until: node.warmUntil };
+  const { health, check } = node;
+  if (check.kind === "failing")
+    return { state: "down", reason: failingReason(check, health), until: undefined };
+  if (health.kind === "out") return { state: health.state, reason: outReason(node), until: health.until };
+  if (health.kind === "probing") return { state: "probing", reason: outReason(node), until: undefined };
+  if (node.warmUntil > now) return { state: "warming", reason: node.warmUpReason, until: node.warmUntil };
   if (node.suspect)
     return { state: "suspect", reason: "gone from discovery in a large removal", until: undefined };
   return { state: "ready", reason: "", until: undefined };
+}
+
+/** The check comes first: until it passes there is no trial call, which would be the way back for the rest. */
+function failingReason({ detail }: CheckVerdict & { kind: "failing" }, health: Health): string {
+  const reason = `check failed: ${detail}`;
+  if (health.kind === "in") return reason;
+  const state = health.kind === "out" ? health.state : health.from;
+  return `${reason}; ${state} as well: ${health.reason}`;
+}
+
+function outReason({ health, check }: Node): string {
+  const reason = health.kind === "in" ? "" : health.reason;
+  return check.kind === "passing" ? `${reason}; its check passes` : reason;
 }
 
 /** `wallOffsetMs` is the wall clock minus the cluster's clock. */

@@ -53,6 +53,7 @@ export class Balancer extends ClosableDispatcher {
   private active = 0;
   private whenIdle: (() => void) | undefined = undefined;
   private readonly onNodeGone: (node: Node) => void;
+  private readonly connectionsTo: (node: Node) => Dispatcher;
 
   /**
    * @param from the options of a cluster of its own, or a cluster that others use as well; that one is left
@@ -73,6 +74,8 @@ export class Balancer extends ClosableDispatcher {
     };
     this.onNodeGone = (node) => pools.release(node);
     this.cluster.nodeSet.goneListeners.add(this.onNodeGone);
+    this.connectionsTo = (node) => pools.dispatcherTo(node);
+    this.cluster.connectionSources.add(this.connectionsTo);
   }
 
   get name(): string {
@@ -174,6 +177,7 @@ export class Balancer extends ClosableDispatcher {
         this.whenIdle = resolve;
       });
     }
+    this.cluster.connectionSources.delete(this.connectionsTo);
     await this.host.pools.destroy(null);
     await this.release();
   }
@@ -184,6 +188,7 @@ export class Balancer extends ClosableDispatcher {
   ): Promise<void> {
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the balancer was destroyed");
     const closed = closing ?? this.closeOnce();
+    this.cluster.connectionSources.delete(this.connectionsTo);
     for (const exchange of this.cluster.deadlines.entries()) {
       if (exchange instanceof Exchange && exchange.belongsTo(this.host)) exchange.cancel(reason);
     }

@@ -16,6 +16,7 @@ import { ConnectionLimits } from "./connection-limits.ts";
 import { type Connect, createConnector, type Http2 } from "./connector.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { NodePool, type PoolCounts } from "./node-pool.ts";
+import { PoolDispatcher } from "./pool-dispatcher.ts";
 
 /** How often idle and aged connections are looked for besides each change of the set. */
 const sweepMs = 30_000;
@@ -58,6 +59,12 @@ export class Pools {
 
   get(node: Node): Carrier {
     return this.#pools.get(node) ?? this.#made.get(node) ?? this.#create(node);
+  }
+
+  /** The same for requests that belong to no call. */
+  dispatcherTo(node: Node): Dispatcher {
+    const carrier = this.get(node);
+    return carrier instanceof NodePool ? new PoolDispatcher(carrier, this.#options.clock) : carrier;
   }
 
   /** How many connections a node has; undefined where it has none, or has them in a dispatcher of the program's own. */

@@ -12,8 +12,8 @@ export interface Certificate {
 }
 
 export interface CertificateOptions {
-  /** DNS names and IP addresses that it is for. */
-  readonly names: readonly string[];
+  /** DNS names and IP addresses that it is for; the first is its common name as well. */
+  readonly names: readonly [string, ...string[]];
   /** Default: a year ago to a year from now. */
   readonly notBefore?: Date;
   readonly notAfter?: Date;
@@ -65,7 +65,7 @@ export async function createAuthority(name = "Evenkeel tests"): Promise<Authorit
       await writeFile(join(folder, `${file}.conf`), configuration(file, subjects.join(",")));
       await writeFile(join(folder, `${file}.index`), "");
       await openssl(
-        ...["req", ...newKey, "-keyout", `${file}.key`, "-out", `${file}.csr`, "-subj", "/CN=node"],
+        ...["req", ...newKey, "-keyout", `${file}.key`, "-out", `${file}.csr`, "-subj", `/CN=${names[0]}`],
       );
       await openssl(
         ...["ca", "-batch", "-notext", "-config", `${file}.conf`, "-cert", "ca.pem"],
