@@ -6,7 +6,13 @@ export function loadPeer<Module>(name: string, subpath: string): Module {
   try {
     return createRequire(import.meta.url)(name) as Module;
   } catch (error) {
-    if ((error as { readonly code?: unknown }).code !== "MODULE_NOT_FOUND") throw error;
+    if (!isMissing(error, name)) throw error;
     throw new Error(`install ${name} to use ${subpath}`, { cause: error });
   }
+}
+
+/** Whether the package itself is missing, and not something that it needs. */
+function isMissing(error: unknown, name: string): boolean {
+  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };
+  return code === "MODULE_NOT_FOUND" && String(message).startsWith(`Cannot find module '${name}'`);
 }

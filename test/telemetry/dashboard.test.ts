@@ -166,7 +166,8 @@ describe("the dashboard", () => {
     for (const { expr } of targets) {
       for (const [, variable = ""] of expr.matchAll(/\$(\w+)/g)) expect(known).toContain(variable);
     }
-    for (const { datasource } of [...charts, ...targets]) expect(datasource?.uid).toMatch(/^\$\{datasource\}$/);
+    for (const { datasource } of [...charts, ...targets])
+      expect(datasource?.uid).toMatch(/^\$\{datasource\}$/);
   });
 
   it("has panels of the shape that Grafana takes, none over another", () => {

@@ -1,4 +1,4 @@
-/** prom-client's registry tells what happened, what is now, and nothing of nodes that are gone. */
+/** A registry of prom-client tells what happened, what is now, and nothing of nodes that are gone. */
 import { type OpenMetricsContentType, Registry } from "prom-client";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { list } from "../../src/index.ts";
