@@ -1,6 +1,8 @@
 /** The systems whose cost per call is measured: what a program would use to call one of several nodes. */
+import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { Agent, BalancedPool, type Dispatcher, Pool, fetch as undiciFetch } from "undici";
 import { Balancer, BalancerAgent } from "../src/index.ts";
+import { otel } from "../src/telemetry/otel.ts";
 
 export interface System {
   /** One GET to the end of its body; resolves with the body's length. */
@@ -33,6 +35,12 @@ function createAgent(addresses: Addresses): BalancerAgent {
   return new BalancerAgent({ services: { orders: { discovery: addresses } } });
 }
 
+/** Without a reader the SDK has nowhere to add up, and recording would be free. */
+class IdleReader extends MetricReader {
+  protected async onForceFlush(): Promise<void> {}
+  protected async onShutdown(): Promise<void> {}
+}
+
 /** By name; the first of a group is the yardstick: what a program would do by hand. */
 export const groups: Readonly<Record<string, Group>> = {
   request: {
@@ -47,6 +55,19 @@ export const groups: Readonly<Record<string, Group>> = {
     "Evenkeel's Balancer, all defaults on": (addresses) => {
       const balancer = new Balancer({ name: "orders", discovery: addresses });
       return { call: () => lengthOf(balancer.request(get)), close: () => balancer.close() };
+    },
+    "Evenkeel's Balancer, otel metrics on": (addresses) => {
+      const balancer = new Balancer({ name: "orders", discovery: addresses });
+      const provider = new MeterProvider({ readers: [new IdleReader()] });
+      const stop = otel({ meterProvider: provider, spans: false });
+      return {
+        call: () => lengthOf(balancer.request(get)),
+        close: async () => {
+          stop();
+          await balancer.close();
+          await provider.shutdown();
+        },
+      };
     },
     "Evenkeel's BalancerAgent, all defaults on": (addresses) => {
       const agent = createAgent(addresses);

@@ -71,7 +71,8 @@ async function pack(): Promise<string> {
     readonly files: readonly { readonly path: string }[];
   }[];
   if (packed === undefined) throw new Error("npm packed nothing");
-  const ours = /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|d\.ts))$/;
+  const ours =
+    /^(?:package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/.+\.(?:js|d\.ts)|docs\/grafana\/.+\.json)$/;
   const paths = packed.files.map(({ path }) => path);
   expectNone(paths.filter((path) => !ours.test(path) || /\.test\./.test(path)));
   for (const path of ["README.md", "CHANGELOG.md", "LICENSE"]) {

@@ -22,12 +22,17 @@ export { BalancerError, type BalancerErrorCode } from "./core/errors.ts";
 export type * from "./core/events.ts";
 export type { CheckResult, CheckTarget, HealthCheck } from "./core/health-check.ts";
 export type { Node } from "./core/node.ts";
+export type {
+  Collection,
+  ConnectionCounts,
+  DiscoveryState,
+  ServiceObservation,
+} from "./core/observation.ts";
 export type { Outcome } from "./core/outcome.ts";
 export type { Random } from "./core/random.ts";
 export type { Summary } from "./core/summary.ts";
 export type { NodeState, NodeView } from "./core/view.ts";
 export { file } from "./discovery/file.ts";
-export type { DiscoveryState } from "./discovery/guard.ts";
 export { type ListDiscovery, list } from "./discovery/list.ts";
 export type { PollOptions } from "./health/check-options.ts";
 export { type HttpCheckOptions, httpCheck } from "./health/http-check.ts";

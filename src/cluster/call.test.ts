@@ -3,7 +3,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Attempt } from "../core/attempt.ts";
 import { BalancerError } from "../core/errors.ts";
-import type { Events } from "../core/events.ts";
+import type { AttemptStartEvent, Events } from "../core/events.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
 import { roundRobin } from "../policy/round-robin.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
@@ -539,7 +539,13 @@ describe("the caller's abort", () => {
   });
 
   it("from a listener of events, at every point: the call ends once, and nothing more is sent", async () => {
-    for (const name of ["evenkeel:attempt:start", "evenkeel:attempt:end", "evenkeel:retry"] as const) {
+    const points = [
+      "evenkeel:call:start",
+      "evenkeel:attempt:start",
+      "evenkeel:attempt:end",
+      "evenkeel:retry",
+    ];
+    for (const name of points) {
       const harness = new Harness();
       const controller = new AbortController();
       const reason = new Error("enough");
@@ -551,7 +557,7 @@ describe("the caller's abort", () => {
       unsubscribe(name, abort);
       await harness.clock.advanceAsync(1_000);
       expect(call.ended?.error).toBe(reason);
-      expect(harness.tried).toHaveLength(name === "evenkeel:attempt:start" ? 0 : 1);
+      expect(harness.tried).toHaveLength(name.endsWith(":start") ? 0 : 1);
       expect(harness.inflight).toBe(0);
       await harness.cluster.close();
       expect(harness.clock.pendingTimers).toBe(0);
@@ -733,10 +739,11 @@ describe("events", () => {
       { method: "GET", path: "/x" },
     );
     expect(order).toEqual(["attempt:start", "attempt:end", "retry", "attempt:start", "attempt:end"]);
-    const call = { service: "orders", method: "GET", path: "/x" };
+    const call = { service: "orders", method: "GET", path: "/x", call: starts[0]?.call };
+    const addHeader = expect.any(Function);
     expect(starts).toEqual([
-      { ...call, address: a, attempt: 1 },
-      { ...call, address: b, attempt: 2 },
+      { ...call, address: a, attempt: 1, addHeader },
+      { ...call, address: b, attempt: 2, addHeader },
     ]);
     expect(ends).toEqual([
       {
@@ -746,6 +753,7 @@ describe("events", () => {
         outcome: "failure",
         reason: "status",
         detail: "502",
+        statusCode: 502,
         latencyMs: 10,
         durationMs: 10,
       },
@@ -756,6 +764,7 @@ describe("events", () => {
         outcome: "success",
         reason: "ok",
         detail: "",
+        statusCode: 200,
         latencyMs: 10,
         durationMs: 10,
       },
@@ -767,6 +776,63 @@ describe("events", () => {
     await harness.cluster.close();
     await harness.errorOf(() => 1);
     expect(rejects).toEqual([{ service: "orders", code: "ERR_CLOSED", message: "the cluster is closed" }]);
+  });
+
+  it("tell of each call where it begins and once when it ends, well or not", async () => {
+    const order: string[] = [];
+    for (const name of ["evenkeel:call:start", "evenkeel:attempt:start", "evenkeel:call:end"] as const) {
+      const listener = () => order.push(name.slice("evenkeel:".length));
+      subscribe(name, listener);
+      releases.push(() => unsubscribe(name, listener));
+    }
+    const starts = listen("evenkeel:call:start");
+    const ends = listen("evenkeel:call:end");
+    const harness = new Harness();
+    const calls = [
+      () => harness.resultOf(() => ({ status: 200 }), { method: "GET", path: "/x" }),
+      () => harness.resultOf(() => ({ status: 503 }), { method: "GET" }),
+      () => harness.resultOf(() => ({ status: 404 })),
+      () => harness.errorOf(() => Promise.reject(errorWith("EPIPE")), idempotent),
+      () => harness.errorOf(() => harness.hang(), { totalMs: 50 }),
+      () => harness.errorOf(() => 1, { classify: () => 5 as never }),
+      () =>
+        harness.errorOf(() => harness.hang(), { signal: AbortSignal.abort(new Error("before it began")) }),
+    ];
+    for (const call of calls) await call();
+    await harness.cluster.close();
+    await harness.errorOf(() => 1);
+    expect(ends.map(({ outcome, attempts }) => [outcome, attempts])).toEqual([
+      ["success", 1],
+      ["failure", 3],
+      ["success", 1],
+      ["failure", 3],
+      ["failure", 1],
+      ["ignored", 1],
+      ["failure", 0],
+    ]);
+    expect(ends[0]).toMatchObject({ service: "orders", method: "GET", path: "/x" });
+    expect(ends.map(({ call }) => call)).toEqual(starts.map(({ call }) => call));
+    expect(new Set(starts.map(({ call }) => call)).size).toBe(ends.length);
+    expect(order.slice(0, 3)).toEqual(["call:start", "attempt:start", "call:end"]);
+  });
+
+  it("take headers for one attempt, which the function is given", async () => {
+    const addHeader = (event: unknown) => {
+      const start = event as AttemptStartEvent;
+      start.addHeader("x-attempt", String(start.attempt));
+      if (start.attempt === 1) start.addHeader("x-first", "yes");
+    };
+    const harness = new Harness();
+    const seen: unknown[] = [];
+    const failing = ({ headers }: NodeAttempt) => {
+      seen.push(headers);
+      return { status: 503 };
+    };
+    subscribe("evenkeel:attempt:start", addHeader);
+    await harness.resultOf(failing, { method: "GET", retry: { attempts: 2 } });
+    unsubscribe("evenkeel:attempt:start", addHeader);
+    await harness.resultOf(failing, { method: "GET", retry: false });
+    expect(seen).toEqual([{ "x-attempt": "1", "x-first": "yes" }, { "x-attempt": "2" }, {}]);
   });
 
   it("show an abort as ignored", async () => {

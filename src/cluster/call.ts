@@ -11,7 +11,7 @@ import type { Attempt } from "../core/attempt.ts";
 import type { CallInfo, CallPriority } from "../core/contracts.ts";
 import type { Deadline } from "../core/deadlines.ts";
 import { BalancerError, type BalancerErrorCode, describeError } from "../core/errors.ts";
-import { attemptEnds, attemptStarts, rejects, retries } from "../core/events.ts";
+import { attemptEnds, attemptStarts, callEnds, callStarts, rejects, retries } from "../core/events.ts";
 import type { Node } from "../core/node.ts";
 import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
@@ -46,6 +46,8 @@ export abstract class Call implements CallInfo, Deadline {
 
   protected readonly cluster: Cluster;
   protected attempt: Attempt | undefined = undefined;
+  /** Headers that listeners gave the present attempt: names and values in turn. Transports send them with it. */
+  protected addedHeaders: string[] | undefined = undefined;
   readonly #idempotent: boolean;
   #endsAt = Number.POSITIVE_INFINITY;
   #answeredAt = 0;
@@ -123,6 +125,11 @@ export abstract class Call implements CallInfo, Deadline {
     this.#endsAt = now + this.rules.totalMs;
     this.#phase = "attempt";
     cluster.callStarted(now);
+    if (callStarts.hasSubscribers) {
+      callStarts.publish({ service: cluster.name, method: this.method, path: this.path, call: this });
+      // Whoever listens may have ended the call.
+      if (this.isOver) return;
+    }
     if (cluster.closed) {
       this.#reject("ERR_CLOSED", "the cluster is closed");
     } else if (cluster.awaitsDiscovery) {
@@ -192,7 +199,7 @@ export abstract class Call implements CallInfo, Deadline {
     // What the averages take from an answer was known at its headers: no need to ask the clock once more. A failure
     // may take the node out, and that begins now.
     this.#endAttempt(outcome, outcome.kind === "failure" ? this.cluster.clock.now() : this.#answeredAt);
-    this.#finish();
+    this.#finish(outcome.kind);
   }
 
   /**
@@ -256,7 +263,7 @@ export abstract class Call implements CallInfo, Deadline {
       headersDelivered ||
       attempt === undefined
     ) {
-      if (this.#finish()) this.fail(error);
+      if (this.#finish(outcome.kind)) this.fail(error);
       return;
     }
     this.#remember(attempt.node, outcome, error);
@@ -273,6 +280,7 @@ export abstract class Call implements CallInfo, Deadline {
     }
     const attempt = cluster.begin(node, ++this.#attempts, now);
     this.attempt = attempt;
+    this.addedHeaders = undefined;
     this.#wakeAt(Math.min(this.#endsAt, now + this.rules.attemptMs));
     if (attemptStarts.hasSubscribers) {
       attemptStarts.publish({
@@ -281,11 +289,19 @@ export abstract class Call implements CallInfo, Deadline {
         method: this.method,
         path: this.path,
         attempt: attempt.number,
+        call: this,
+        addHeader: (name: string, value: string) => this.#addHeader(attempt, name, value),
       });
       // Whoever listens may have ended the call.
       if (this.isOver) return;
     }
     this.send(attempt);
+  }
+
+  #addHeader(attempt: Attempt, name: string, value: string): void {
+    if (this.attempt !== attempt) return;
+    this.addedHeaders ??= [];
+    this.addedHeaders.push(name, value);
   }
 
   /** A node that this call has not tried; when it has tried all, any. */
@@ -344,7 +360,8 @@ export abstract class Call implements CallInfo, Deadline {
     if (attempt !== undefined && !attempt.ended) this.stop(attempt, error);
     this.cluster.waiting.delete(this);
     this.#endAttempt(outcome, this.cluster.clock.now());
-    if (this.#finish()) this.fail(error);
+    const isCallers = outcome.reason === "aborted" || outcome.reason === "call";
+    if (this.#finish(isCallers ? "ignored" : "failure")) this.fail(error);
   }
 
   #endAttempt(outcome: Outcome, now: number): void {
@@ -358,9 +375,11 @@ export abstract class Call implements CallInfo, Deadline {
         method: this.method,
         path: this.path,
         attempt: attempt.number,
+        call: this,
         outcome: outcome.kind,
         reason: outcome.reason,
         detail: outcome.detail,
+        statusCode: attempt.statusCode,
         latencyMs: attempt.latencyMs,
         durationMs: cluster.clock.now() - attempt.startedAt,
       });
@@ -374,16 +393,27 @@ export abstract class Call implements CallInfo, Deadline {
   }
 
   #failWith(code: BalancerErrorCode, message: string): void {
-    if (this.#finish()) this.fail(new BalancerError(code, this.cluster.name, message, this.#lastError));
+    if (this.#finish("failure"))
+      this.fail(new BalancerError(code, this.cluster.name, message, this.#lastError));
   }
 
   /** False if the call is over already: stopping an attempt and publishing events run code that may end the call. */
-  #finish(): boolean {
+  #finish(outcome: Outcome["kind"]): boolean {
     if (this.#phase === "over") return false;
     this.#phase = "over";
     this.cluster.deadlines.remove(this);
     this.cluster.callEnded();
     this.released();
+    if (callEnds.hasSubscribers) {
+      callEnds.publish({
+        service: this.cluster.name,
+        method: this.method,
+        path: this.path,
+        call: this,
+        outcome,
+        attempts: this.#attempts,
+      });
+    }
     return true;
   }
 

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Discovery } from "../core/contracts.ts";
 import type { Endpoint } from "../core/endpoint.ts";
 import type { Events } from "../core/events.ts";
+import { collect } from "../core/observation.ts";
 import { list } from "../discovery/list.ts";
 import { roundRobin } from "../policy/round-robin.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
@@ -428,5 +429,47 @@ describe("destroy", () => {
     nodes.set([b]);
     cluster.destroy();
     expect(clock.pendingTimers).toBe(0);
+  });
+});
+
+describe("what it says of itself when it is asked", () => {
+  it("is its nodes, its discovery and its connections, as long as it lives", async () => {
+    const source = createSource();
+    const { cluster, clock } = createCluster({ discovery: source.discovery });
+    await clock.advanceAsync(3_000);
+    expect(collect()).toMatchObject([
+      { service: "orders", nodes: [], discoveryAgeMs: 3_000, failingOpen: false },
+    ]);
+    source.push(a, b);
+    await clock.advanceAsync(1_000);
+    const counts = { open: 3, idle: 2, connecting: 1, waiting: 4 };
+    cluster.connectionCounters.add((node) => (node.key === a ? counts : undefined));
+    cluster.connectionCounters.add(() => ({ open: 1, idle: 0, connecting: 0, waiting: 0 }));
+    expect(collect()).toEqual([
+      {
+        service: "orders",
+        nodes: cluster.nodes,
+        failingOpen: false,
+        discovery: { state: "fresh", staleSince: undefined },
+        discoveryAgeMs: 0,
+        connections: new Map([
+          [a, { ...counts, open: 4 }],
+          [b, { open: 1, idle: 0, connecting: 0, waiting: 0 }],
+        ]),
+      },
+    ]);
+    source.fail(new Error("the registry is gone"));
+    await clock.advanceAsync(7_000);
+    expect(collect()).toMatchObject([{ discovery: { state: "stale" }, discoveryAgeMs: 7_000 }]);
+    cluster.destroy();
+    expect(collect()).toEqual([]);
+  });
+
+  it("is asked of every live cluster, and of none that is closed", async () => {
+    const { cluster } = createCluster({ name: "users" });
+    createCluster();
+    expect(collect().map(({ service }) => service)).toEqual(["users", "orders"]);
+    await cluster.close();
+    expect(collect().map(({ service }) => service)).toEqual(["orders"]);
   });
 });

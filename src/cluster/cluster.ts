@@ -17,6 +17,14 @@ import { discoveryErrors, discoveryUpdates } from "../core/events.ts";
 import type { CheckResult } from "../core/health-check.ts";
 import { LoopLag } from "../core/loop-lag.ts";
 import type { Node } from "../core/node.ts";
+import {
+  addConnections,
+  type Collection,
+  type ConnectionCounts,
+  collections,
+  type DiscoveryState,
+  type ServiceObservation,
+} from "../core/observation.ts";
 import { longestTimerMs, OptionReader } from "../core/option-reader.ts";
 import type { Outcome } from "../core/outcome.ts";
 import {
@@ -28,7 +36,7 @@ import {
   showNamesOnly,
 } from "../core/summary.ts";
 import { type NodeView, viewOf } from "../core/view.ts";
-import { type DiscoveryState, Guard, type GuardedSet } from "../discovery/guard.ts";
+import { Guard, type GuardedSet } from "../discovery/guard.ts";
 import type { ShadowReport } from "../policy/shadow.ts";
 import { RetryBudget } from "../resilience/retry-budget.ts";
 import type { Call } from "./call.ts";
@@ -67,12 +75,16 @@ export class Cluster implements AsyncDisposable {
   readonly waiting: Set<Call> = new Set();
   /** The connections of the transports over this cluster, for checks that are told to use them. @internal */
   readonly connectionSources: Set<(node: Node) => Dispatcher> = new Set();
+  /** A transport adds a function that counts its connections to a node; undefined for a node without any. @internal */
+  readonly connectionCounters: Set<(node: Node) => ConnectionCounts | undefined> = new Set();
 
   readonly #guard: Guard;
   readonly #checks: Checks | undefined;
   readonly #budget: RetryBudget | undefined;
   readonly #wallOffsetMs: number;
+  readonly #createdAt: number;
   readonly #readyWaiters: Set<() => void> = new Set();
+  readonly #onCollect = (collection: unknown): void => (collection as Collection).add(this.#observe());
   #activeCalls = 0;
   #closed = false;
   #destroyed = false;
@@ -91,7 +103,8 @@ export class Cluster implements AsyncDisposable {
     this.name = name;
     this.clock = clock;
     this.rules = rulesOf(this.options);
-    this.#wallOffsetMs = Date.now() - clock.now();
+    this.#createdAt = clock.now();
+    this.#wallOffsetMs = Date.now() - this.#createdAt;
     this.deadlines = new Deadlines(clock);
     this.lag = new LoopLag(clock, () => this.#activeCalls > 0);
     this.#budget = retryBudget === undefined ? undefined : new RetryBudget(retryBudget);
@@ -114,10 +127,12 @@ export class Cluster implements AsyncDisposable {
       allowEmpty,
       clock,
       random,
+      wallClock: () => clock.now() + this.#wallOffsetMs,
       apply: (set) => this.#apply(set),
       report: (error) => discoveryErrors.publish({ service: name, error }),
     });
     this.#guard.start();
+    collections.subscribe(this.#onCollect);
   }
 
   /** All nodes, those that drain included. */
@@ -265,12 +280,36 @@ export class Cluster implements AsyncDisposable {
   }
 
   #release(): void {
+    collections.unsubscribe(this.#onCollect);
     this.#guard.close();
     this.#checks?.close();
     this.nodeSet.close();
     this.tls.close();
     this.lag.close();
     this.deadlines.close();
+  }
+
+  #observe(): ServiceObservation {
+    const discovery = this.discoveryState;
+    const now = this.clock.now();
+    const since =
+      discovery.state === "never" ? this.#createdAt : (discovery.staleSince ?? now) - this.#wallOffsetMs;
+    const connections = new Map<string, ConnectionCounts>();
+    for (const count of this.connectionCounters) {
+      for (const node of this.nodeSet.nodes.values()) {
+        const counts = count(node);
+        if (counts !== undefined)
+          connections.set(node.key, addConnections(connections.get(node.key), counts));
+      }
+    }
+    return {
+      service: this.name,
+      nodes: this.nodes,
+      failingOpen: this.failingOpen,
+      discovery,
+      discoveryAgeMs: discovery.state === "fresh" ? 0 : Math.max(0, now - since),
+      connections,
+    };
   }
 
   #setDrained(address: string, drained: boolean): boolean {

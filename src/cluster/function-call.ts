@@ -16,6 +16,8 @@ export interface NodeAttempt {
   readonly signal: AbortSignal;
   /** 1 for the first try. */
   readonly attempt: number;
+  /** What to send with this attempt besides the call's own headers: trace context, when `evenkeel/otel` is in use. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export interface CallOptions extends WithOptions {
@@ -35,6 +37,8 @@ export interface CallOptions extends WithOptions {
     | ((ended: { readonly result?: unknown; readonly error?: unknown }) => Outcome)
     | undefined;
 }
+
+const noHeaders: Readonly<Record<string, string>> = Object.freeze({});
 
 type Function<T> = (attempt: NodeAttempt) => Promise<T> | T;
 
@@ -97,9 +101,10 @@ export class FunctionCall<T> extends Call {
     const controller = new AbortController();
     this.#controller = controller;
     const { node, number } = attempt;
+    const headers = headersOf(this.addedHeaders);
     // The function's own throw and its rejection are the same thing to the caller.
     new Promise<T>((resolve) => {
-      resolve(this.#function({ node, signal: controller.signal, attempt: number }));
+      resolve(this.#function({ node, signal: controller.signal, attempt: number, headers }));
     }).then(
       (result) => this.#returned(attempt, result),
       (error: unknown) => this.#threw(attempt, error),
@@ -120,6 +125,7 @@ export class FunctionCall<T> extends Call {
 
   #returned(attempt: Attempt, result: T): void {
     if (attempt.ended) return;
+    attempt.statusCode = statusOf(result);
     const outcome = this.#classified({ result });
     if (attempt.ended) return;
     const isRetryStatus = this.rules.retry.statuses.has(Number(outcome.detail));
@@ -131,6 +137,7 @@ export class FunctionCall<T> extends Call {
 
   #threw(attempt: Attempt, error: unknown): void {
     if (attempt.ended) return;
+    attempt.statusCode = statusOf(error);
     const outcome = this.#classified({ error });
     if (attempt.ended) return;
     if (outcome.kind === "success" || this.#isFinalStatus(outcome)) {
@@ -159,6 +166,15 @@ export class FunctionCall<T> extends Call {
       return ignored("call", "classify threw");
     }
   }
+}
+
+function headersOf(added: readonly string[] | undefined): Readonly<Record<string, string>> {
+  if (added === undefined) return noHeaders;
+  const headers: Record<string, string> = {};
+  for (let index = 0; index + 1 < added.length; index += 2) {
+    headers[added[index] as string] = added[index + 1] as string;
+  }
+  return headers;
 }
 
 function resolveCallOptions(base: CallRules, given: CallOptions) {

@@ -16,6 +16,8 @@ export class Attempt {
   #sentAt: number;
   /** Time to the final headers; undefined until they came. */
   latencyMs: number | undefined;
+  /** Of the answer; undefined until its final headers came. */
+  statusCode: number | undefined = undefined;
   ended = false;
   /** It decides whether its node, half open, comes back. */
   isTrial = false;

@@ -1,7 +1,8 @@
 /** Each event is one line that a person can read, whatever stands in it. */
 import { expect, test } from "vitest";
 import { lineOf } from "./debug.ts";
-import type { Events } from "./events.ts";
+
+type Logged = Parameters<typeof lineOf>[0];
 
 const attempt = {
   service: "orders",
@@ -9,11 +10,14 @@ const attempt = {
   method: "GET",
   path: "/v1?token=secret",
   attempt: 2,
+  call: {},
+  statusCode: undefined,
+  addHeader: () => {},
 };
 
 const cases: readonly {
-  readonly [Name in keyof Events]: readonly [Name, Events[Name], string];
-}[keyof Events][] = [
+  readonly [Name in Logged]: readonly [Name, Parameters<typeof lineOf<Name>>[1], string];
+}[Logged][] = [
   ["evenkeel:attempt:start", attempt, "orders: GET /v1: attempt 2 to http://10.0.0.1:8080"],
   [
     "evenkeel:attempt:end",

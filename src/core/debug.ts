@@ -17,7 +17,10 @@ import {
   retries,
 } from "./events.ts";
 
-type Lines = { readonly [Name in keyof Events]: (event: Events[Name]) => string };
+/** Its attempts tell of a call what there is to read. */
+type LoggedEvents = Omit<Events, "evenkeel:call:start" | "evenkeel:call:end">;
+
+type Lines = { readonly [Name in keyof LoggedEvents]: (event: LoggedEvents[Name]) => string };
 
 /** What each event looks like; the service comes first. */
 const lines: Lines = {
@@ -49,7 +52,7 @@ const channels = {
 } as const;
 
 /** The line for one event: without line breaks, whatever a path or an error message holds. */
-export function lineOf<Name extends keyof Events>(name: Name, event: Events[Name]): string {
+export function lineOf<Name extends keyof LoggedEvents>(name: Name, event: LoggedEvents[Name]): string {
   return `${event.service}: ${lines[name](event)}`.replaceAll(/\p{Cc}|\p{Zl}|\p{Zp}/gu, " ");
 }
 
@@ -61,11 +64,12 @@ export function enableDebugLog(): void {
   const log = debuglog("evenkeel");
   isEnabled = log.enabled;
   if (!isEnabled) return;
-  for (const name of Object.keys(channels) as (keyof Events)[]) subscribe(name, (line) => log("%s", line));
+  for (const name of Object.keys(channels) as (keyof LoggedEvents)[])
+    subscribe(name, (line) => log("%s", line));
 }
 
-function subscribe<Name extends keyof Events>(name: Name, print: (line: string) => void): void {
-  channels[name].subscribe((event) => print(lineOf(name, event as Events[Name])));
+function subscribe<Name extends keyof LoggedEvents>(name: Name, print: (line: string) => void): void {
+  channels[name].subscribe((event) => print(lineOf(name, event as LoggedEvents[Name])));
 }
 
 function withoutQuery(path: string): string {

@@ -9,6 +9,8 @@ describe("events", () => {
     expect(names.sort()).toEqual([
       "evenkeel:attempt:end",
       "evenkeel:attempt:start",
+      "evenkeel:call:end",
+      "evenkeel:call:start",
       "evenkeel:discovery:error",
       "evenkeel:discovery:update",
       "evenkeel:node:state",

@@ -9,19 +9,49 @@ import { type Channel, channel } from "node:diagnostics_channel";
 import type { BalancerErrorCode } from "./errors.ts";
 import type { NodeState } from "./view.ts";
 
-export interface AttemptStartEvent {
+/** A call as its events name it. */
+interface CallEvent {
   readonly service: string;
-  readonly address: string;
   readonly method: string;
   readonly path: string;
+  /** The same object in all events of one call, and in those of no other: a key for a WeakMap. */
+  readonly call: object;
+}
+
+/** Published where the caller's code called: what is in its asynchronous context is still at hand. */
+export interface CallStartEvent extends CallEvent {}
+
+/** Once for each `CallStartEvent`. */
+export interface CallEndEvent extends CallEvent {
+  /**
+   * `success`: the whole answer came. `failure`: no answer, one that broke off, or one whose status is held against
+   * its node. `ignored`: the caller gave up, or the call itself was at fault.
+   */
+  readonly outcome: "success" | "failure" | "ignored";
+  /** How many attempts were made; 0 for a call that was refused. */
+  readonly attempts: number;
+}
+
+interface AttemptEvent extends CallEvent {
+  readonly address: string;
   /** 1 for the first try of a call. */
   readonly attempt: number;
 }
 
-export interface AttemptEndEvent extends AttemptStartEvent {
+export interface AttemptStartEvent extends AttemptEvent {
+  /**
+   * Sends a header with this attempt, in place of one of the same name: for what each attempt needs of its own, such
+   * as trace context. Only while the event is published.
+   */
+  addHeader(name: string, value: string): void;
+}
+
+export interface AttemptEndEvent extends AttemptEvent {
   readonly outcome: "success" | "failure" | "ignored";
   readonly reason: string;
   readonly detail: string;
+  /** Of the answer, also of one that then broke off; undefined when there was none. */
+  readonly statusCode: number | undefined;
   /** Time to the final headers, or to the end if there were none; own event-loop blockage left out. */
   readonly latencyMs: number | undefined;
   /** From dispatch to the end of the body. */
@@ -69,6 +99,8 @@ export interface RejectEvent {
 }
 
 export interface Events {
+  readonly "evenkeel:call:start": CallStartEvent;
+  readonly "evenkeel:call:end": CallEndEvent;
   readonly "evenkeel:attempt:start": AttemptStartEvent;
   readonly "evenkeel:attempt:end": AttemptEndEvent;
   readonly "evenkeel:node:state": NodeStateEvent;
@@ -82,6 +114,8 @@ function typedChannel<Name extends keyof Events>(name: Name): Channel<Events[Nam
   return channel(name) as Channel<Events[Name]>;
 }
 
+export const callStarts: Channel<CallStartEvent> = typedChannel("evenkeel:call:start");
+export const callEnds: Channel<CallEndEvent> = typedChannel("evenkeel:call:end");
 export const attemptStarts: Channel<AttemptStartEvent> = typedChannel("evenkeel:attempt:start");
 export const attemptEnds: Channel<AttemptEndEvent> = typedChannel("evenkeel:attempt:end");
 export const nodeStates: Channel<NodeStateEvent> = typedChannel("evenkeel:node:state");

@@ -8,6 +8,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Discovery } from "../core/contracts.ts";
 import type { CheckedEndpoint, Endpoint } from "../core/endpoint.ts";
+import type { DiscoveryState } from "../core/observation.ts";
 import type { Random } from "../core/random.ts";
 import { EndpointChecker } from "./checker.ts";
 import { Debounce } from "./debounce.ts";
@@ -16,17 +17,6 @@ import { type GuardedSet, KeptSet } from "./kept-set.ts";
 import { Watcher } from "./watcher.ts";
 
 export type { GuardedSet };
-
-/** How far the set in use can be trusted to be what the source says now. */
-export interface DiscoveryState {
-  /**
-   * `never`: no snapshot has come yet. `stale`: the source failed, or says something that is not believed, since
-   * the last good one.
-   */
-  readonly state: "fresh" | "stale" | "never";
-  /** In milliseconds since 1970; undefined unless stale. */
-  readonly staleSince: number | undefined;
-}
 
 export interface GuardOptions {
   readonly service: string;

@@ -11,10 +11,9 @@ import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
 import { BalancerError } from "../core/errors.ts";
-import type { Node } from "../core/node.ts";
+import type { DiscoveryState } from "../core/observation.ts";
 import { inspectBy, type Summary } from "../core/summary.ts";
 import type { NodeView } from "../core/view.ts";
-import type { DiscoveryState } from "../discovery/guard.ts";
 import type { ShadowReport } from "../policy/shadow.ts";
 import { ClosableDispatcher } from "./closable-dispatcher.ts";
 import { Exchange, type ExchangeHost } from "./exchange.ts";
@@ -52,8 +51,6 @@ export class Balancer extends ClosableDispatcher {
   private knownSecure = false;
   private active = 0;
   private whenIdle: (() => void) | undefined = undefined;
-  private readonly onNodeGone: (node: Node) => void;
-  private readonly connectionsTo: (node: Node) => Dispatcher;
 
   /**
    * @param from the options of a cluster of its own, or a cluster that others use as well; that one is left
@@ -72,10 +69,6 @@ export class Balancer extends ClosableDispatcher {
       endless: new Set(),
       exchangeEnded: () => this.exchangeEnded(),
     };
-    this.onNodeGone = (node) => pools.release(node);
-    this.cluster.nodeSet.goneListeners.add(this.onNodeGone);
-    this.connectionsTo = (node) => pools.dispatcherTo(node);
-    this.cluster.connectionSources.add(this.connectionsTo);
   }
 
   get name(): string {
@@ -177,9 +170,8 @@ export class Balancer extends ClosableDispatcher {
         this.whenIdle = resolve;
       });
     }
-    this.cluster.connectionSources.delete(this.connectionsTo);
     await this.host.pools.destroy(null);
-    await this.release();
+    if (this.ownsCluster) await this.cluster.close();
   }
 
   protected override async destroyOnce(
@@ -188,7 +180,6 @@ export class Balancer extends ClosableDispatcher {
   ): Promise<void> {
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the balancer was destroyed");
     const closed = closing ?? this.closeOnce();
-    this.cluster.connectionSources.delete(this.connectionsTo);
     for (const exchange of this.cluster.deadlines.entries()) {
       if (exchange instanceof Exchange && exchange.belongsTo(this.host)) exchange.cancel(reason);
     }
@@ -196,11 +187,6 @@ export class Balancer extends ClosableDispatcher {
     if (this.ownsCluster) this.cluster.destroy(reason);
     await this.host.pools.destroy(reason);
     await closed;
-  }
-
-  private async release(): Promise<void> {
-    this.cluster.nodeSet.goneListeners.delete(this.onNodeGone);
-    if (this.ownsCluster) await this.cluster.close();
   }
 
   private exchangeEnded(): void {

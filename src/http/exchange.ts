@@ -17,7 +17,7 @@ import { BalancerError } from "../core/errors.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
 import { type AttemptListener, AttemptObserver } from "./attempt-observer.ts";
 import { type AttemptFault, isUnprocessed, outcomeOfFault, retryAfterMs } from "./classify.ts";
-import { findHeader } from "./headers.ts";
+import { findHeader, withAddedHeaders } from "./headers.ts";
 import type { Pools } from "./pools.ts";
 import { bodyKind, ReplayBody, type ReplayMemory } from "./replay.ts";
 
@@ -194,9 +194,12 @@ export class Exchange extends Call implements Controller, AttemptListener {
   /** The caller's options as they are, unless the node is https or the body must not reach undici twice. */
   #optionsFor(attempt: Attempt): Options {
     const { node } = attempt;
-    if (node.endpoint.address.scheme !== "https") return this.#withBody(this.#options, attempt);
+    const { addedHeaders } = this;
+    const options =
+      addedHeaders === undefined ? this.#options : withAddedHeaders(this.#options, addedHeaders);
+    if (node.endpoint.address.scheme !== "https") return this.#withBody(options, attempt);
     // Without it undici makes a new connection whenever a call's own Host header is another one (undici.md).
-    const secured = { ...this.#options, servername: this.#host.pools.servernameOf(node) };
+    const secured = { ...options, servername: this.#host.pools.servernameOf(node) };
     return this.#withBody(secured, attempt);
   }
 
@@ -231,6 +234,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
 
   /** False when the answer is not delivered, because the call goes on elsewhere. */
   responded(status: number, headers: Headers, message: string | undefined, outcome: Outcome): boolean {
+    if (this.attempt !== undefined) this.attempt.statusCode = status;
     if (this.rules.retry.statuses.has(status)) {
       const waitMs = retryAfterMs(headers["retry-after"], Date.now());
       const retried = outcome.kind === "success" ? failure("status", String(status)) : outcome;
@@ -261,6 +265,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
   }
 
   upgraded(status: number, headers: Headers, socket: Duplex): void {
+    if (this.attempt !== undefined) this.attempt.statusCode = status;
     this.answered(true, true);
     socket.once("close", () => this.complete(success));
     this.#host.endless.add(this);

@@ -1,7 +1,7 @@
 /** Headers are found, and can be read again, in every form that undici takes. */
 import type { Dispatcher } from "undici";
 import { describe, expect, it } from "vitest";
-import { findHeader, withLastingHeaders } from "./headers.ts";
+import { findHeader, withAddedHeaders, withLastingHeaders } from "./headers.ts";
 
 type Headers = Dispatcher.DispatchOptions["headers"];
 
@@ -52,5 +52,30 @@ describe("withLastingHeaders", () => {
       ["x-a", "2"],
     ];
     for (let round = 0; round < 2; round++) expect([...(headers as Iterable<unknown>)]).toEqual(expected);
+  });
+});
+
+describe("withAddedHeaders", () => {
+  const merged = (headers: unknown): unknown =>
+    withAddedHeaders({ path: "/", method: "GET", headers: headers as Headers }, ["traceparent", "new"])
+      .headers;
+
+  it.each<[string, unknown]>([
+    ["an object", { "X-A": "1", TraceParent: "old", other: ["2", "3"] }],
+    ["a flat list", ["X-A", "1", "TraceParent", "old", "other", ["2", "3"], "traceparent", "older"]],
+    ["a Map", new Map<string, unknown>([["X-A", "1"], ["TraceParent", "old"], ["other", ["2", "3"]]])], // biome-ignore format: short
+  ])("puts them in place of those of the same name in %s, and keeps the rest", (_, headers) => {
+    expect(merged(headers)).toEqual(["X-A", "1", "other", ["2", "3"], "traceparent", "new"]);
+  });
+
+  it("takes Headers, and no headers at all", () => {
+    expect(merged(new globalThis.Headers({ a: "1" }))).toEqual(["a", "1", "traceparent", "new"]);
+    for (const headers of [undefined, null, {}, []]) {
+      expect(merged(headers)).toEqual(["traceparent", "new"]);
+    }
+  });
+
+  it.each([5, "a: 1", ["a"], new Set([["a"]]), new Set([5])])("leaves %j for undici to refuse", (headers) => {
+    expect(merged(headers)).toBe(headers);
   });
 });

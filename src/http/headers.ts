@@ -46,3 +46,35 @@ export function withLastingHeaders(options: Dispatcher.DispatchOptions): Dispatc
   const lasting = new Set(headers as Iterable<[string, string]>);
   return { ...options, headers: lasting };
 }
+
+/**
+ * The options with further headers, names and values in turn, each in place of those of the same name. Whatever form
+ * the headers had, undici gets an array of names and values; what is none is left for undici to refuse.
+ */
+export function withAddedHeaders(
+  options: Dispatcher.DispatchOptions,
+  added: readonly string[],
+): Dispatcher.DispatchOptions {
+  const { headers } = options;
+  if (headers === undefined || headers === null) return { ...options, headers: [...added] };
+  if (typeof headers !== "object") return options;
+  const names = new Set<string>();
+  for (let index = 0; index < added.length; index += 2) names.add((added[index] as string).toLowerCase());
+  const merged: unknown[] = [];
+  const keep = (name: unknown, value: unknown) => {
+    if (typeof name !== "string" || !names.has(name.toLowerCase())) merged.push(name, value);
+  };
+  if (Array.isArray(headers)) {
+    if (headers.length % 2 !== 0) return options;
+    for (let index = 0; index < headers.length; index += 2) keep(headers[index], headers[index + 1]);
+  } else if (Symbol.iterator in headers) {
+    for (const entry of headers as Iterable<unknown>) {
+      if (!Array.isArray(entry) || entry.length !== 2) return options;
+      keep(entry[0], entry[1]);
+    }
+  } else {
+    for (const name of Object.keys(headers)) keep(name, (headers as Record<string, unknown>)[name]);
+  }
+  merged.push(...added);
+  return { ...options, headers: merged as string[] };
+}

@@ -8,6 +8,7 @@ import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import type { Client, Dispatcher } from "undici";
 import { outcomeOfError } from "../core/classify.ts";
+import type { ConnectionCounts } from "../core/observation.ts";
 import type { Random } from "../core/random.ts";
 import type { AttemptCarrier, AttemptObserver } from "./attempt-observer.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
@@ -42,18 +43,6 @@ export interface NodePoolOptions extends ConnectionMakerOptions, Omit<WaitingLin
   readonly watch: (connection: Connection) => void;
 }
 
-/** How many connections a node has, by what they do. */
-export interface PoolCounts {
-  /** That stand. */
-  readonly open: number;
-  /** Of these, without a request. */
-  readonly idle: number;
-  /** Being made. */
-  readonly connecting: number;
-  /** Requests that wait for one. */
-  readonly waiting: number;
-}
-
 export class NodePool extends EventEmitter implements AttemptCarrier, ConnectionOwner, ConnectionDemand {
   /** When it was last asked for a connection. */
   usedAt: number;
@@ -84,7 +73,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     this.#maker = new ConnectionMaker(options.connect, options, this);
   }
 
-  get counts(): PoolCounts {
+  get counts(): ConnectionCounts {
     let idle = 0;
     for (const connection of this.#connections) if (connection.active === 0) idle++;
     const upgrades = this.#upgradePool?.counts;

@@ -15,7 +15,7 @@ import type { Connection } from "./connection.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import { type Connect, createConnector, type Http2 } from "./connector.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { NodePool, type PoolCounts } from "./node-pool.ts";
+import { NodePool } from "./node-pool.ts";
 import { PoolDispatcher } from "./pool-dispatcher.ts";
 
 /** How often idle and aged connections are looked for besides each change of the set. */
@@ -34,8 +34,8 @@ export class Pools {
   readonly #nodesOfConnections: WeakMap<Connection, Node> = new WeakMap();
   readonly #servernames: WeakMap<Node, string> = new WeakMap();
   readonly #onCreate: (pool: Carrier) => void;
-  readonly #onUpdate: () => void = () => this.#updated();
-  readonly #onRenewal: () => void = () => this.#renewed();
+  /** Ends what the cluster was told to tell or ask. */
+  readonly #detach: () => void;
   /** Connections that are being made. */
   readonly #connecting: Set<Socket> = new Set();
   #sweepTimer: Timer | undefined = undefined;
@@ -51,25 +51,13 @@ export class Pools {
       heard: (connection) => this.#poolOf(connection)?.cleared(connection),
       died: (connection, error) => this.#blame(connection, error),
     });
-    cluster.updateListeners.add(this.#onUpdate);
-    cluster.tls.listeners.add(this.#onRenewal);
+    this.#detach = this.#attach();
     // The nodes of a cluster that others use already.
     if (connections.minPerNode > 0) this.#updated();
   }
 
   get(node: Node): Carrier {
     return this.#pools.get(node) ?? this.#made.get(node) ?? this.#create(node);
-  }
-
-  /** The same for requests that belong to no call. */
-  dispatcherTo(node: Node): Dispatcher {
-    const carrier = this.get(node);
-    return carrier instanceof NodePool ? new PoolDispatcher(carrier, this.#options.clock) : carrier;
-  }
-
-  /** How many connections a node has; undefined where it has none, or has them in a dispatcher of the program's own. */
-  countsOf(node: Node): PoolCounts | undefined {
-    return this.#pools.get(node)?.counts;
   }
 
   /** The name that the certificate of an https node must carry. */
@@ -97,8 +85,7 @@ export class Pools {
    * first: what is left then was abandoned.
    */
   async destroy(error: Error | null): Promise<void> {
-    this.#cluster.updateListeners.delete(this.#onUpdate);
-    this.#cluster.tls.listeners.delete(this.#onRenewal);
+    this.#detach();
     this.#heartbeat.close();
     const made = [...this.#made.values()];
     this.#made.clear();
@@ -108,6 +95,34 @@ export class Pools {
     this.#stopIfEmpty();
     for (const socket of this.#connecting) socket.destroy(new errors.ClientDestroyedError());
     await Promise.all(made.map((dispatcher) => dispatcher.destroy(error)));
+  }
+
+  #attach(): () => void {
+    const { nodeSet, tls, updateListeners, connectionSources, connectionCounters } = this.#cluster;
+    const onUpdate = () => this.#updated();
+    const onRenewal = () => this.#renewed();
+    const onGone = (node: Node) => this.release(node);
+    const source = (node: Node) => this.#dispatcherTo(node);
+    // Nothing is known of the connections of a dispatcher of the program's own.
+    const counter = (node: Node) => this.#pools.get(node)?.counts;
+    updateListeners.add(onUpdate);
+    tls.listeners.add(onRenewal);
+    nodeSet.goneListeners.add(onGone);
+    connectionSources.add(source);
+    connectionCounters.add(counter);
+    return () => {
+      updateListeners.delete(onUpdate);
+      tls.listeners.delete(onRenewal);
+      nodeSet.goneListeners.delete(onGone);
+      connectionSources.delete(source);
+      connectionCounters.delete(counter);
+    };
+  }
+
+  /** For requests that belong to no call. */
+  #dispatcherTo(node: Node): Dispatcher {
+    const carrier = this.get(node);
+    return carrier instanceof NodePool ? new PoolDispatcher(carrier, this.#options.clock) : carrier;
   }
 
   #create(node: Node): Carrier {

@@ -59,7 +59,7 @@ export class Recorder implements Disposable {
     for (const unsubscribe of this.#unsubscribes) unsubscribe();
   }
 
-  #count({ method, address }: AttemptStartEvent, change: number): void {
+  #count({ method, address }: AttemptStartEvent | AttemptEndEvent, change: number): void {
     const key = `${method} ${address}`;
     this.#inFlight.set(key, (this.#inFlight.get(key) ?? 0) + change);
   }
