@@ -104,15 +104,12 @@ describe("otel metrics", () => {
     const gone = await refusingAddress();
     const nodes = list([server.address, gone]);
     using _ = otel({ meterProvider: sdk.provider, spans: false });
-    await using orders = startBalancer([], { discovery: nodes });
-    orders.cluster.connectionCounters.add(({ key }) =>
-      key === server.address ? { open: 1, idle: 0, connecting: 0, waiting: 3 } : undefined,
-    );
-    const pending = orders.request({ path: "/", method: "GET" });
-    await until("the call arrived", () => server.arrivals.length === 1, 5_000);
+    await using orders = startBalancer([], { discovery: nodes, connections: { perNode: 1 } });
+    const pending = Array.from({ length: 4 }, () => orders.fetch("/").then((answer) => answer.text()));
+    await until("the first call arrived", () => server.arrivals.length === 1, 5_000);
 
     expect(await sdk.values("evenkeel.inflight")).toEqual({
-      [`orders ${server.address}`]: 1,
+      [`orders ${server.address}`]: 4,
       [`orders ${gone}`]: 0,
     });
     expect(await sdk.values("evenkeel.nodes")).toMatchObject({ "orders ready": 2, "orders down": 0 });
@@ -128,8 +125,11 @@ describe("otel metrics", () => {
     });
     expect(await sdk.values("evenkeel.discovery.age")).toEqual({ orders: 0 });
     expect(await sdk.values("evenkeel.failing_open")).toEqual({ orders: 0 });
-    release();
-    await (await pending).body.text();
+    for (let answered = 1; answered <= 4; answered++) {
+      await until("the next call arrived", () => server.arrivals.length === answered, 5_000);
+      release();
+    }
+    await Promise.all(pending);
 
     // The SDK would go on reporting what a node that left was last: it is told that there is nothing.
     nodes.remove(gone);
