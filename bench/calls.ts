@@ -5,6 +5,8 @@
  * time and in random order, so that whatever else the machine does meets all of them alike; a ratio is taken within
  * each round, and the median of the ratios is the figure. CPU time is that of the system's own process, user and
  * system; the servers are another process.
+ *
+ * Run alone: `npx node bench/calls.ts`, or for some of the groups `npx node bench/calls.ts http2`.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
@@ -62,33 +64,34 @@ async function compare(group: string, addresses: readonly string[]): Promise<str
   });
 }
 
-export async function benchCalls(): Promise<string> {
+const titles: Readonly<Record<string, string>> = {
+  request: "`request`; marks: the Balancer at most 1.05, with otel metrics at most 1.15:",
+  fetch: "`fetch`; mark: `agent.fetch` at most 1.03:",
+  http2: "`request` over HTTP/2, to one node and over one session; mark: 1.05:",
+};
+
+/** @param wanted some of the groups; all of them without. */
+export async function benchCalls(wanted: readonly string[] = Object.keys(titles)): Promise<string> {
   const servers = start("./servers.ts");
   const [{ http1, http2 }] = (await once(servers, "message")) as [ServerPorts];
-  const addresses = http1.map((port) => `http://127.0.0.1:${port}`);
-  const head = [
-    "| system | CPU µs per call | ratio to the first (median) | middle half of the ratios |",
-    "|---|---|---|---|",
-  ];
   const lines = [
     "## CPU per call",
     "",
     `GET over HTTP/1.1 to 5 nodes, ${concurrency} at a time; ${rounds} rounds of ${callsPerBlock.toLocaleString("en")} calls for each system, each in a process of its own, in turns.`,
-    "Marks: the Balancer at most 1.05, with otel metrics at most 1.15, `agent.fetch` at most 1.03.",
-    "",
-    ...head,
-    ...(await compare("request", addresses)),
-    "",
-    ...head,
-    ...(await compare("fetch", addresses)),
-    "",
-    "The same over HTTP/2, to one node and over one session (mark: 1.05):",
-    "",
-    ...head,
-    ...(await compare("http2", [`http://127.0.0.1:${http2}`])),
   ];
+  for (const group of wanted) {
+    const ports = group === "http2" ? [http2] : http1;
+    lines.push("", titles[group] ?? group, "");
+    lines.push("| system | CPU µs per call | ratio to the first (median) | middle half of the ratios |");
+    lines.push("|---|---|---|---|");
+    const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
+    lines.push(...(await compare(group, addresses)));
+  }
   servers.disconnect();
   return lines.join("\n");
 }
 
-if (import.meta.main) console.log(await benchCalls());
+if (import.meta.main) {
+  const wanted = process.argv.slice(2);
+  console.log(await benchCalls(wanted.length > 0 ? wanted : undefined));
+}
