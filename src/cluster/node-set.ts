@@ -12,7 +12,7 @@ import type { CheckedEndpoint } from "../core/endpoint.ts";
 import { nodeStates } from "../core/events.ts";
 import { Fleet } from "../core/fleet.ts";
 import { type Health, Node } from "../core/node.ts";
-import { type Outcome, success } from "../core/outcome.ts";
+import { ignored, type Outcome, success } from "../core/outcome.ts";
 import { type NodeState, stateOf } from "../core/view.ts";
 import type { GuardedSet } from "../discovery/guard.ts";
 import { ejectionReason, judge, mostFail, type Surroundings, takeOut } from "../health/ejection.ts";
@@ -29,6 +29,13 @@ const anyCallAfterMs = 1_000;
 const hastenedMs = 1_000;
 /** How long it is remembered whether most nodes fail, since finding out looks at all of them. */
 const mostFailMs = 50;
+
+/**
+ * So long without a good answer from any node, while calls to all of them fail, is an outage that no node caused. A
+ * node that is well gives an answer within a second, unless hardly any calls are made.
+ */
+const outageMs = 1_000;
+const causedByOutage = ignored("shortage", "began while no node could be reached");
 
 /** More zones than any service has: beyond it, a caller's zones are names without end. */
 const mostZones = 100;
@@ -71,6 +78,9 @@ export class NodeSet {
   #refreshAt = 0;
   #mostFail = false;
   #mostFailAt = Number.NEGATIVE_INFINITY;
+  /** The latest good answer; before the first, when there were nodes to give one. */
+  #goodAnswerAt = 0;
+  #outageEndedAt = Number.NEGATIVE_INFINITY;
 
   /** @param onSuspectFailed told when a node that discovery may have lost by accident fails as if it were gone. */
   constructor(options: ResolvedOptions, onSuspectFailed: (node: Node) => void) {
@@ -83,6 +93,7 @@ export class NodeSet {
     const joinsOthers = this.#hadNodes;
     const create = (endpoint: CheckedEndpoint) => this.#createNode(endpoint, joinsOthers, now);
     const changes = applySnapshot(this.nodes, set.endpoints, set.suspects, create, now);
+    if (!this.#hadNodes) this.#goodAnswerAt = now;
     this.#hadNodes ||= set.endpoints.length > 0;
     for (const node of changes.added) this.#setWeight(node, now);
     for (const node of changes.changed) this.#setWeight(node, now);
@@ -143,11 +154,22 @@ export class NodeSet {
   /** Good headers came: that alone settles that a node is back, however long the body takes. */
   answered(attempt: Attempt, now: number): void {
     const { node } = attempt;
+    if (now - this.#goodAnswerAt >= outageMs) this.#endOutage(now);
+    this.#goodAnswerAt = now;
     if (node.health.kind !== "in") this.#passTrial(attempt, now);
     else if (node.spared) this.#unspare(node, now);
     if (attempt.latencyMs !== undefined) {
       this.#options.policy.observe?.(node, attempt.latencyMs, success, now);
     }
+  }
+
+  /**
+   * What an attempt's outcome says of its node. One that began in an outage of all nodes and fails when that is over
+   * says nothing: there are as many of these as calls begin in `attemptMs`.
+   */
+  judged(attempt: Attempt, outcome: Outcome): Outcome {
+    const isOfOutage = outcome.kind === "failure" && attempt.startedAt < this.#outageEndedAt;
+    return isOfOutage && attempt.node.health.kind === "in" ? causedByOutage : outcome;
   }
 
   /** The one place where the end of an attempt meets the health of its node. */
@@ -204,6 +226,18 @@ export class NodeSet {
   close(): void {
     for (const timer of this.#drainTimers.values()) timer.cancel();
     this.#drainTimers.clear();
+  }
+
+  /**
+   * After a while the first good answer is here. Where all nodes had failed, what they failed of is over and was not
+   * theirs: else the first to answer would get all calls, until the others are forgotten to have failed.
+   */
+  #endOutage(now: number): void {
+    const inService = this.#eligible.filter(({ health }) => health.kind === "in");
+    if (inService.some(({ consecutiveFailures }) => consecutiveFailures === 0)) return;
+    for (const node of inService) node.forgetFailures();
+    this.#outageEndedAt = now;
+    this.#mostFailAt = Number.NEGATIVE_INFINITY;
   }
 
   #createNode(endpoint: CheckedEndpoint, joinsOthers: boolean, now: number): Node {

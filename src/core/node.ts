@@ -229,17 +229,22 @@ export class Node {
   }
 
   /**
-   * Puts the node back into service. What took it out was paid for and does not count again: its averages are of the
-   * time before, and would keep it without calls for many times `latencyFadeMs`. It starts as an unknown node does.
+   * What happened of late was not the node's doing: it is as good as an unknown node. Its averages would keep it
+   * without calls for many times `latencyFadeMs`, and a single failure would be the last of many.
    */
-  restore(now: number): void {
-    this.health = inService;
+  forgetFailures(): void {
     this.latencyMs = this.#fleet.latencyMs;
     this.failureRate = 0;
-    this.returnedAt = now;
     this.consecutiveFailures = 0;
     this.recentCalls.clear();
     this.recentFailures.clear();
+  }
+
+  /** Puts the node back into service. What took it out was paid for and does not count again. */
+  restore(now: number): void {
+    this.forgetFailures();
+    this.health = inService;
+    this.returnedAt = now;
     this.spared = false;
   }
 }
