@@ -2,27 +2,30 @@
 import { expect, test } from "vitest";
 import { runChild } from "../support/child.ts";
 import { count, ms, printFigure } from "../support/figure.ts";
+import { http1 } from "../support/protocols.ts";
 import type { UnreachedReport } from "../support/unreached-program.ts";
 
 const rate = 100;
 const connectMs = 200;
 const mostAddedMs = 300;
 
-test.for([
-  { policy: "leastCost", ejects: false },
+const cases = [http1].flatMap((protocol) => [
+  { protocol, policy: "leastCost", ejects: false },
   // Blind to load and latency: here ejection is all that keeps calls away.
-  { policy: "roundRobin", ejects: true },
-])(
-  "a node that answers no SYN costs a call connectMs and a retry under $policy, and fails none",
-  async ({ policy, ejects }) => {
+  { protocol, policy: "roundRobin", ejects: true },
+]);
+
+test.for(cases)(
+  "a node that answers no SYN costs a call connectMs and a retry under $policy over $protocol.name, and fails none",
+  async ({ protocol, policy, ejects }) => {
     const { report } = await runChild<UnreachedReport>("unreached-program.ts", {
       ownNetwork: true,
-      arguments: [String(rate), String(connectMs), policy],
+      arguments: [String(rate), String(connectMs), policy, protocol.name],
       limitMs: 40_000,
     });
     const addedMs = report.slowestMs - report.healthySlowestMs;
     printFigure(
-      `4 SYN blackhole, ${policy}`,
+      `4 SYN blackhole, ${policy}, ${protocol.name}`,
       `${report.failed} of ${count(report.calls)} failed (pass: 0)`,
       `the slowest call took ${ms(addedMs)} more than the slowest of the healthy run (pass: ${ms(mostAddedMs)})`,
       `${report.unconnected} attempts found no connection within ${ms(connectMs)}, ${report.droppedPackets} SYNs were dropped`,

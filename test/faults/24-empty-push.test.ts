@@ -1,32 +1,31 @@
 /** Fault 24: the registry says, by mistake, that the service has no instances. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { Balancer } from "../../src/index.ts";
-import { startBackends } from "../../src/testing/backend.ts";
 import { drive } from "../support/drive.ts";
 import { count, printFigure } from "../support/figure.ts";
 import { PushedDiscovery } from "../support/pushed-discovery.ts";
-import { Recorder } from "../support/recorder.ts";
+import { startService } from "../support/service.ts";
 
 const rate = 500;
 
 test("an empty set is held to be an accident, and the old one stays in use", async () => {
-  await using stack = new AsyncDisposableStack();
-  const backends = await startBackends(3, { workMs: 1 });
-  for (const backend of backends) stack.use(backend);
+  let discovery = new PushedDiscovery([]);
+  await using service = await startService(
+    "emptied",
+    3,
+    { workMs: 1 },
+    {},
+    {
+      discover: (addresses) => {
+        discovery = new PushedDiscovery(addresses.map((address) => ({ address })));
+        return discovery;
+      },
+    },
+  );
+  const { balancer, backends, recorder } = service;
   const addresses = backends.map(({ address }) => address);
-  const endpoints = addresses.map((address) => ({ address }));
-  const discovery = new PushedDiscovery(endpoints);
-  const name = "emptied";
-  const recorder = stack.use(new Recorder(name));
-  const balancer = new Balancer({ name, discovery });
-  stack.defer(() => balancer.destroy());
 
-  const driving = drive({ ratePerSecond: rate, seconds: 3 }, async () => {
-    const { statusCode, body } = await balancer.request({ path: "/", method: "GET" });
-    await body.text();
-    if (statusCode !== 200) throw new Error(`status ${statusCode}`);
-  });
+  const driving = drive({ ratePerSecond: rate, seconds: 3 }, () => service.call());
   await sleep(500);
   for (let push = 0; push < 5; push++) {
     discovery.push([]);
@@ -40,7 +39,7 @@ test("an empty set is held to be an accident, and the old one stays in use", asy
   };
   const before = await connections();
   const picks = recorder.starts.length;
-  discovery.push(endpoints);
+  discovery.push(addresses.map((address) => ({ address })));
   const result = await driving;
   const made = (await connections()) - before;
 

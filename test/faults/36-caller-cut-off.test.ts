@@ -3,24 +3,27 @@ import { expect, test } from "vitest";
 import { runChild } from "../support/child.ts";
 import type { CutOffReport } from "../support/cut-off-program.ts";
 import { count, ms, printFigure } from "../support/figure.ts";
+import { http1 } from "../support/protocols.ts";
 
 const rate = 200;
 const nodes = 5;
 const mostEjected = Math.floor(nodes / 2);
 
-test.for([
-  { how: "dropped", what: "every packet is dropped" },
-  { how: "refused", what: "there is no way to any of them" },
-])(
-  "while $what, no more than the cap is ejected, and all are back at once when it returns",
-  async ({ how, what }) => {
+const cases = [http1].flatMap((protocol) => [
+  { protocol, how: "dropped", what: "every packet is dropped" },
+  { protocol, how: "refused", what: "there is no way to any of them" },
+]);
+
+test.for(cases)(
+  "while $what, no more than the cap is ejected, and all are back at once when it returns, over $protocol.name",
+  async ({ protocol, how, what }) => {
     const { report } = await runChild<CutOffReport>("cut-off-program.ts", {
       ownNetwork: true,
-      arguments: [how, String(rate)],
+      arguments: [how, String(rate), protocol.name],
       limitMs: 40_000,
     });
     printFigure(
-      `36 caller cut off, ${what}`,
+      `36 caller cut off, ${what}, ${protocol.name}`,
       `most nodes ejected at once: ${report.mostEjected} (pass: ${mostEjected})`,
       `first success ${ms(report.firstSuccessMs)} after the return, all nodes used after ${ms(report.allUsedMs)} (pass: at once)`,
       `failed more than 1 s later: ${report.failedLater} (pass: 0)`,

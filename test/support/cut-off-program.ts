@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { drive } from "./drive.ts";
 import { PacketFilter } from "./packet-filter.ts";
+import { protocolNamed } from "./protocols.ts";
 import { startService } from "./service.ts";
 import { until } from "./until.ts";
 
@@ -22,7 +23,7 @@ export interface CutOffReport {
   readonly statesAtEnd: readonly string[];
 }
 
-const [how = "", rate = ""] = process.argv.slice(2);
+const [how = "", rate = "", protocol] = process.argv.slice(2);
 const cutMs = 3_000;
 /** From the network's return on, failures are the balancer's. */
 const graceMs = 1_000;
@@ -32,6 +33,7 @@ await using service = await startService(
   5,
   { workMs: 1 },
   { timeouts: { attemptMs: 300, connectMs: 300 } },
+  { protocol: protocolNamed(protocol) },
 );
 const { balancer, backends, recorder } = service;
 let mostEjected = 0;

@@ -22,3 +22,10 @@ export const protocols: readonly Protocol[] = [
 export function isEncrypted({ speaks }: Protocol): boolean {
   return speaks !== "http1" && speaks !== "h2c";
 }
+
+/** By its name: what a test hands to a program in another process. */
+export function protocolNamed(name: string | undefined): Protocol {
+  const protocol = protocols.find((each) => each.name === name);
+  if (protocol === undefined) throw new Error(`no protocol is called ${name}`);
+  return protocol;
+}

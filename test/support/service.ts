@@ -29,6 +29,8 @@ export interface Service extends AsyncDisposable {
   /** One in front of each backend, in the same order, if there are any. */
   readonly proxies: readonly FaultProxy[];
   readonly recorder: Recorder;
+  /** What starts a further backend that the balancer can talk to. */
+  readonly place: Omit<BackendPlace, "port">;
   /** A call that fails unless it is answered with 200 and the whole body. */
   call(method?: string, headers?: Readonly<Record<string, string>>): Promise<void>;
 }
@@ -38,10 +40,12 @@ export interface ServicePlan {
   readonly protocol?: Protocol;
   /** Puts a fault proxy in front of each backend: the nodes are the proxies then. Default false. */
   readonly proxied?: boolean;
+  /** Makes the source of nodes from the addresses. Default: they stay announced whatever happens. */
+  readonly discover?: (addresses: readonly string[]) => BalancerOptions["discovery"];
 }
 
 /**
- * Starts `nodes` backends and a balancer over all of them, which stay announced whatever happens.
+ * Starts `nodes` backends and a balancer over all of them.
  *
  * @param name tells this service's events from those of others.
  */
@@ -50,7 +54,7 @@ export async function startService(
   nodes: number,
   behaviour: Partial<BackendBehaviour>,
   options: Omit<BalancerOptions, "name" | "discovery"> = {},
-  { protocol = http1, proxied = false }: ServicePlan = {},
+  { protocol = http1, proxied = false, discover = (addresses) => addresses }: ServicePlan = {},
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   const { place, tls } = await certify(name, protocol);
@@ -65,7 +69,7 @@ export async function startService(
     connections: { ...protocol.connections, ...options.connections },
     tls,
     name,
-    discovery: (proxied ? proxies : backends).map(({ address }) => address),
+    discovery: discover((proxied ? proxies : backends).map(({ address }) => address)),
   });
   stack.defer(() => balancer.destroy());
   const started = stack.move();
@@ -74,6 +78,7 @@ export async function startService(
     backends,
     proxies,
     recorder,
+    place,
     async call(method = "GET", headers = {}) {
       const { statusCode, body } = await balancer.request({ path: "/", method, headers });
       await body.text();

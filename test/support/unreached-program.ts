@@ -2,6 +2,7 @@
 import { leastCost, roundRobin } from "../../src/index.ts";
 import { drive } from "./drive.ts";
 import { PacketFilter } from "./packet-filter.ts";
+import { protocolNamed } from "./protocols.ts";
 import { first, startService } from "./service.ts";
 
 export interface UnreachedReport {
@@ -19,7 +20,7 @@ export interface UnreachedReport {
   readonly cameBack: boolean;
 }
 
-const [rate = "", connectMs = "", policy = ""] = process.argv.slice(2);
+const [rate = "", connectMs = "", policy = "", protocol] = process.argv.slice(2);
 const ratePerSecond = Number(rate);
 
 await using service = await startService(
@@ -33,6 +34,7 @@ await using service = await startService(
     connections: { idleMs: 20 },
     health: { ejection: { baseMs: 1_000 } },
   },
+  { protocol: protocolNamed(protocol) },
 );
 const { balancer, recorder } = service;
 const victim = first(service.backends, "backend");
