@@ -399,7 +399,8 @@ export class Cluster implements AsyncDisposable {
 
   /** @internal */
   settle(attempt: Attempt, outcome: Outcome, now: number): void {
-    if (attempt.end(outcome, now, this.lag.blockedMs(now))) this.nodeSet.settled(attempt, outcome, now);
+    const judged = this.nodeSet.judged(attempt, outcome);
+    if (attempt.end(judged, now, this.lag.blockedMs(now))) this.nodeSet.settled(attempt, judged, now);
   }
 
   /** @internal */

@@ -90,7 +90,8 @@ class Harness {
       attempt.answered(true, this.now, 0);
       this.set.answered(attempt, this.now);
     }
-    if (attempt.end(outcome, this.now, 0)) this.set.settled(attempt, outcome, this.now);
+    const judged = this.set.judged(attempt, outcome);
+    if (attempt.end(judged, this.now, 0)) this.set.settled(attempt, judged, this.now);
   }
 
   /** Whole attempts on the node, one after the other, a millisecond each. */
@@ -121,6 +122,67 @@ class Harness {
 }
 
 const [a, b, c, d] = ["http://a", "http://b", "http://c", "http://d"] as const;
+
+describe("an outage of all nodes", () => {
+  const keys = ["http://a", "http://b", "http://c"] as const;
+  const [a, b, c] = keys;
+  const timeout = failure("timeout", "no answer");
+
+  /** All nodes have served, and then those named fail for a while. */
+  function afterFailuresOf(failing: readonly string[], options: { readonly forMs: number }): Harness {
+    const harness = new Harness({ health: { ejection: false } });
+    harness.apply(keys);
+    for (const key of keys) harness.run(key, success, 10);
+    harness.clock.advance(options.forMs);
+    for (let round = 0; round < 10; round++) for (const key of failing) harness.run(key, timeout);
+    return harness;
+  }
+
+  it("is over for all of them with the first good answer, and held against none", () => {
+    const harness = afterFailuresOf(keys, { forMs: 1_000 });
+    expect(harness.node(c).failureRate).toBeGreaterThan(0.5);
+    harness.run(b, success);
+    for (const key of keys) {
+      const { failureRate, consecutiveFailures, latencyMs } = harness.node(key);
+      expect({ failureRate, consecutiveFailures, latencyMs }).toEqual({
+        failureRate: 0,
+        consecutiveFailures: 0,
+        latencyMs: expect.closeTo(1, 1),
+      });
+      expect(harness.node(key).recentFailures.sum(harness.now)).toBe(0);
+    }
+  });
+
+  it("is what attempts failed of that began in it, and not those that began later", () => {
+    const harness = afterFailuresOf(keys, { forMs: 1_000 });
+    const begunInOutage = harness.begin(harness.node(a));
+    harness.clock.advance(1);
+    harness.run(b, success);
+    const begunLater = harness.begin(harness.node(a));
+    harness.clock.advance(500);
+    harness.end(begunInOutage, timeout);
+    expect(harness.node(a).failureRate).toBe(0);
+    expect(harness.node(a).latencyMs).toBeCloseTo(1, 1);
+    expect(harness.node(a).inflight).toBe(1);
+    harness.end(begunLater, timeout);
+    expect(harness.node(a).failureRate).toBeGreaterThan(0.1);
+  });
+
+  it("is none when one of them did not fail", () => {
+    const harness = afterFailuresOf([a, b], { forMs: 1_000 });
+    const { failureRate } = harness.node(a);
+    harness.run(c, success);
+    expect(harness.node(a).failureRate).toBe(failureRate);
+    expect(harness.node(a).consecutiveFailures).toBe(10);
+  });
+
+  it("is none while answers come in between, from whichever node", () => {
+    const harness = afterFailuresOf(keys, { forMs: 900 });
+    harness.run(b, success);
+    expect(harness.node(a).consecutiveFailures).toBe(10);
+    expect(harness.node(a).failureRate).toBeGreaterThan(0.5);
+  });
+});
 
 describe("taking nodes out", () => {
   it("takes a node out at once when it refuses, and tells why and until when", () => {

@@ -18,6 +18,7 @@ import type { GuardedSet } from "../discovery/guard.ts";
 import { ejectionReason, judge, mostFail, type Surroundings, takeOut } from "../health/ejection.ts";
 import { NodeEvents } from "./node-events.ts";
 import type { ResolvedOptions } from "./options.ts";
+import { Outage } from "./outage.ts";
 import { Pickers } from "./pickers.ts";
 import { applySnapshot, type Changes } from "./reducer.ts";
 import { isTriable, type TrialCall, Trials } from "./trials.ts";
@@ -57,6 +58,7 @@ export class NodeSet {
   #refreshAt = 0;
   #mostFail = false;
   #mostFailAt = Number.NEGATIVE_INFINITY;
+  #outage: Outage | undefined = undefined;
 
   /** @param onSuspectFailed told when a node that discovery may have lost by accident fails as if it were gone. */
   constructor(options: ResolvedOptions, onSuspectFailed: (node: Node) => void) {
@@ -82,6 +84,7 @@ export class NodeSet {
     const joinsOthers = this.#hadNodes;
     const create = (endpoint: CheckedEndpoint) => this.#createNode(endpoint, joinsOthers, now);
     const changes = applySnapshot(this.nodes, set.endpoints, set.suspects, create, now);
+    this.#outage ??= new Outage(now);
     this.#hadNodes ||= set.endpoints.length > 0;
     for (const node of changes.added) this.#warmUps.setWeight(node, now);
     for (const node of changes.changed) this.#warmUps.setWeight(node, now);
@@ -127,11 +130,21 @@ export class NodeSet {
   /** Good headers came: that alone settles that a node is back, however long the body takes. */
   answered(attempt: Attempt, now: number): void {
     const { node } = attempt;
+    const inService = () => this.#eligible.filter(({ isFit }) => isFit);
+    if (this.#outage?.answered(inService, now) === true) {
+      this.#mostFailAt = Number.NEGATIVE_INFINITY;
+      this.#rebuild(now);
+    }
     if (node.health.kind !== "in") this.#passTrial(attempt, now);
     else if (node.spared) this.#unspare(node, now);
     if (attempt.latencyMs !== undefined) {
       this.#options.policy.observe?.(node, attempt.latencyMs, success, now);
     }
+  }
+
+  /** What an attempt's outcome says of its node. */
+  judged(attempt: Attempt, outcome: Outcome): Outcome {
+    return this.#outage?.judged(attempt, outcome) ?? outcome;
   }
 
   /** The one place where the end of an attempt meets the health of its node. */

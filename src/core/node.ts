@@ -265,8 +265,8 @@ export class Node {
   }
 
   /**
-   * It was out, and its averages are of the time before: they would keep it without calls for many times
-   * `latencyFadeMs`. It starts as an unknown node does.
+   * It was out, or what it failed of was not its doing. Its averages would keep it without calls for many times
+   * `latencyFadeMs`, and a single failure would be the last of many: it starts as an unknown node does.
    */
   startAnew(): void {
     this.latencyMs = this.#fleet.latencyMs;

@@ -1,47 +1,11 @@
 /** Fault 20: a registry hands over endpoints that no call may go to, among good ones. */
 import { expect, test } from "vitest";
-import { Balancer, type Discovery, type Endpoint } from "../../src/index.ts";
+import { Balancer, type Endpoint } from "../../src/index.ts";
 import { startBackends } from "../../src/testing/backend.ts";
 import { count, printFigure } from "../support/figure.ts";
+import { PushedDiscovery } from "../support/pushed-discovery.ts";
 import { Recorder } from "../support/recorder.ts";
 import { until } from "../support/until.ts";
-
-/** A registry whose data the test pushes. */
-class PushedDiscovery implements Discovery {
-  /** How often it was asked to watch: more than once means that a watch was given up. */
-  watches = 0;
-  isWatched = false;
-  #snapshots: (readonly Endpoint[])[];
-  #wake: () => void = () => {};
-
-  constructor(snapshot: readonly Endpoint[]) {
-    this.#snapshots = [snapshot];
-  }
-
-  push(snapshot: readonly Endpoint[]): void {
-    this.#snapshots.push(snapshot);
-    this.#wake();
-  }
-
-  async *watch({ signal }: { readonly signal: AbortSignal }): AsyncGenerator<readonly Endpoint[]> {
-    this.watches++;
-    this.isWatched = true;
-    signal.addEventListener("abort", () => this.#wake());
-    try {
-      while (!signal.aborted) {
-        const snapshot = this.#snapshots.shift();
-        if (snapshot !== undefined) yield snapshot;
-        else {
-          await new Promise<void>((resolve) => {
-            this.#wake = resolve;
-          });
-        }
-      }
-    } finally {
-      this.isWatched = false;
-    }
-  }
-}
 
 const calls = 2_000;
 

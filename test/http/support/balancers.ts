@@ -1,19 +1,14 @@
 /** Balancers over test servers: the nodes in a known order, and nothing left when the test ends. */
 import { expect } from "vitest";
-import { Balancer, type BalancerOptions, type Policy } from "../../../src/index.ts";
+import { Balancer, type BalancerOptions } from "../../../src/index.ts";
+import { inOrder } from "../../support/in-order.ts";
 import { until } from "../../support/until.ts";
+
+export { inOrder };
 
 /** Anything that has an address: a test server, or `{ address }`. */
 export interface Addressed {
   readonly address: string;
-}
-
-/** Always the first node that the call has not tried: a test knows which one fails and which one answers. */
-export function inOrder(): Policy {
-  return {
-    name: "inOrder",
-    build: (nodes) => ({ pick: (call) => nodes.find((node) => !call.tried.includes(node)) }),
-  };
 }
 
 /** A balancer named "orders" that is destroyed when the test ends, whatever still runs. */
