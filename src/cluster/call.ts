@@ -80,6 +80,10 @@ export abstract class Call implements CallInfo, Deadline {
   protected abstract send(attempt: Attempt): void;
   /** Whether nothing of the attempt has reached its node. */
   protected abstract isUnsent(attempt: Attempt): boolean;
+  /** Whether the attempt waits for one of its node's connections, all of which are in use. */
+  protected isInLine(_attempt: Attempt): boolean {
+    return false;
+  }
   /** Abandons the attempt under way: aborts it, and reports nothing more of it. */
   protected abstract stop(attempt: Attempt, error: Error): void;
   /** Tells the caller that the call failed. Called at most once, and nothing is called after it. */
@@ -325,15 +329,21 @@ export abstract class Call implements CallInfo, Deadline {
       this.#wakeAt(Math.min(this.#endsAt, now + Math.max(1, this.rules.attemptMs - elapsedMs)));
       return;
     }
-    const error = new BalancerError(
-      "ERR_DEADLINE",
-      this.cluster.name,
-      `${attempt.node.key} gave no answer within ${this.rules.attemptMs} ms`,
-    );
-    const outcome = failure("timeout", `no answer within ${this.rules.attemptMs} ms`);
+    const within = `within ${this.rules.attemptMs} ms`;
+    const isInLine = this.isInLine(attempt);
+    const error = isInLine
+      ? this.#error("ERR_OVERLOADED", `${attempt.node.key} had no connection free ${within}`)
+      : this.#error("ERR_DEADLINE", `${attempt.node.key} gave no answer ${within}`);
+    const outcome = isInLine
+      ? ignored("busy", "no free connection")
+      : failure("timeout", `no answer ${within}`);
     const unsent = this.isUnsent(attempt);
     this.stop(attempt, error);
     this.attemptFailed(outcome, error, unsent);
+  }
+
+  #error(code: BalancerErrorCode, message: string): BalancerError {
+    return new BalancerError(code, this.cluster.name, message);
   }
 
   #expireTotal(now: number): void {
@@ -342,9 +352,10 @@ export abstract class Call implements CallInfo, Deadline {
     if (waited) this.cluster.waiting.delete(this);
     let outcome: Outcome = ignored("deadline", "the call's time ran out");
     if (attempt !== undefined && !attempt.ended) {
-      const elapsedMs = attempt.elapsedMs(now, this.cluster.lag.blockedMs(now));
-      if (this.#phase === "attempt" && elapsedMs >= fairShare * this.rules.totalMs) {
-        outcome = failure("timeout", `no answer within ${Math.round(elapsedMs)} ms`);
+      const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
+      const hadItsChance = waitedMs >= fairShare * this.rules.totalMs && !this.isInLine(attempt);
+      if (this.#phase === "attempt" && hadItsChance) {
+        outcome = failure("timeout", `no answer within ${Math.round(waitedMs)} ms`);
       }
       this.#remember(attempt.node, outcome, undefined);
     }

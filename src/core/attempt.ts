@@ -36,6 +36,11 @@ export class Attempt {
     return Math.max(0, now - this.startedAt - (blockedMs - this.blockedAtStart));
   }
 
+  /** The same from when the request went out. */
+  waitedMs(now: number, blockedMs: number): number {
+    return Math.min(this.elapsedMs(now, blockedMs), now - this.#sentAt);
+  }
+
   /** The request goes out only now, since its connection had to be made first. */
   sent(now: number): void {
     this.#sentAt = now;
@@ -44,7 +49,7 @@ export class Attempt {
   /** The final headers are here. A bad answer, however fast, never lowers the node's latency. */
   answered(good: boolean, now: number, blockedMs: number): void {
     if (this.ended || this.latencyMs !== undefined) return;
-    this.latencyMs = Math.min(this.elapsedMs(now, blockedMs), now - this.#sentAt);
+    this.latencyMs = this.waitedMs(now, blockedMs);
     if (good) this.node.answered(this.latencyMs, now);
     else this.node.stalled(this.latencyMs, now);
   }
@@ -54,7 +59,7 @@ export class Attempt {
     if (this.ended) return false;
     this.ended = true;
     if (this.latencyMs === undefined && outcome.reason !== "shortage" && outcome.reason !== "call") {
-      this.latencyMs = this.elapsedMs(now, blockedMs);
+      this.latencyMs = this.waitedMs(now, blockedMs);
       this.node.stalled(this.latencyMs, now);
     }
     this.node.end(outcome, now);

@@ -35,8 +35,10 @@ export interface AttemptListener {
 
 /** The pool that an attempt goes through; not there for a dispatcher of the program's own. */
 export interface AttemptCarrier {
-  /** undici is done with the request. */
-  ended(observer: AttemptObserver, answered: boolean): void;
+  /** Whether any of its connections takes requests, now or when it is free. */
+  readonly isServing: boolean;
+  /** undici is done with the request: it was answered, or met an error. */
+  ended(observer: AttemptObserver, error: Error | undefined): void;
   /** The connection was lost before the request began. False if it cannot go out on another one. */
   sendAgain(observer: AttemptObserver, options: Dispatcher.DispatchOptions): boolean;
   /** @param ranOut it was given all its time, and no answer came. */
@@ -78,6 +80,11 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
 
   constructor(listener: AttemptListener) {
     this.#listener = listener;
+  }
+
+  /** Whether it waits for a connection, all of which are in use. */
+  get isInLine(): boolean {
+    return this.connection === undefined && this.carrier?.isServing === true;
   }
 
   /**
@@ -135,7 +142,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
 
   onResponseEnd(_controller: Controller, trailers: Headers): void {
     this.#discardTimer?.cancel();
-    this.#leaveCarrier(true);
+    this.#leaveCarrier(undefined);
     if (this.#state !== "open") return;
     this.#state = "abandoned";
     this.#listener.ended(trailers, this.#outcome);
@@ -144,7 +151,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
   onResponseError(_controller: Controller | null, error: Error): void {
     this.#discardTimer?.cancel();
     const { carrier, connection, options } = this;
-    this.#leaveCarrier(false);
+    this.#leaveCarrier(error);
     if (this.#state !== "open") return;
     const isLost = error instanceof ConnectionLost;
     if (isLost && this.controller === undefined && carrier !== undefined && options !== undefined) {
@@ -155,7 +162,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
   }
 
   onRequestUpgrade(_controller: Controller, status: number, headers: Headers, socket: Duplex): void {
-    this.#leaveCarrier(true);
+    this.#leaveCarrier(undefined);
     if (this.#state !== "open") {
       socket.destroy();
       return;
@@ -183,11 +190,11 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
     if (this.#state === "open") this.#listener.responseStarted();
   }
 
-  #leaveCarrier(answered: boolean): void {
+  #leaveCarrier(error: Error | undefined): void {
     const { carrier } = this;
     if (carrier === undefined) return;
     this.carrier = undefined;
-    carrier.ended(this, answered);
+    carrier.ended(this, error);
   }
 
   #faultOf(error: Error, connection: Connection | undefined): AttemptFault {

@@ -148,6 +148,10 @@ export class Exchange extends Call implements Controller, AttemptListener {
     return this.#observer?.controller === undefined;
   }
 
+  protected override isInLine(): boolean {
+    return this.#observer?.isInLine === true;
+  }
+
   protected override send(attempt: Attempt): void {
     const { address } = attempt.node.endpoint;
     if (this.#secure && address.scheme !== "https") {

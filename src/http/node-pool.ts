@@ -85,6 +85,10 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     };
   }
 
+  get isServing(): boolean {
+    return this.#connections.size > 0;
+  }
+
   get isEmpty(): boolean {
     const { open, connecting, waiting } = this.counts;
     return open + connecting + waiting === 0;
@@ -110,11 +114,13 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
 
   // What the observer of a request tells.
 
-  ended(observer: AttemptObserver, answered: boolean): void {
+  ended(observer: AttemptObserver, error: Error | undefined): void {
     const { connection } = observer;
     if (connection === undefined) return;
     connection.active--;
-    if (answered) connection.answered++;
+    if (error === undefined) connection.answered++;
+    // Node.js refuses so whatever comes over a session that holds too much memory, long after that was let go of.
+    else if (isCalmDemanded(error)) this.#retire(connection);
     if (connection.active > 0) return;
     const now = this.#options.clock.now();
     connection.idleSince = now;

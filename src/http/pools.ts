@@ -21,6 +21,15 @@ import { PoolDispatcher } from "./pool-dispatcher.ts";
 /** How often idle and aged connections are looked for besides each change of the set. */
 const sweepMs = 30_000;
 
+/**
+ * What undici lets a peer send ahead on one HTTP/2 stream. With room for as much on every stream, bodies that are not
+ * read hold up no other calls on their connection: with undici's own 512 KiB, two of them would stop all. Go's client
+ * does the same, with 1 GiB for a connection.
+ */
+const streamWindow = 256 * 1_024;
+/** RFC 9113, section 6.9.1. */
+const largestWindow = 2 ** 31 - 1;
+
 /** What takes the calls of one node: our pool, or a dispatcher that `connections.factory` made. */
 export type Carrier = NodePool | Dispatcher;
 
@@ -160,7 +169,11 @@ export class Pools {
       minPerNode,
       client: {
         ...this.#clientOptions(),
-        h2Options: { maxConcurrentStreams: connections.maxStreams, pingInterval: connections.pingMs },
+        h2Options: {
+          maxConcurrentStreams: connections.maxStreams,
+          pingInterval: connections.pingMs,
+          connectionWindowSize: Math.min(connections.maxStreams * streamWindow, largestWindow),
+        },
       },
       limits: this.#limits,
       clock,

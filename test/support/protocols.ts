@@ -13,14 +13,24 @@ export interface Protocol {
 
 export const http1: Protocol = { name: "HTTP/1.1", speaks: "http1", connections: {} };
 
+export const h2: Protocol = { name: "HTTP/2 over TLS", speaks: "h2", connections: {} };
+export const h2c: Protocol = { name: "h2c", speaks: "h2c", connections: { http2: "prior-knowledge" } };
+
 /** A row here, and every test that is run for each of them is run over it. */
 export const protocols: readonly Protocol[] = [
   http1,
   { name: "HTTP/1.1 over TLS", speaks: "https1", connections: {} },
+  h2,
+  h2c,
 ];
 
 export function isEncrypted({ speaks }: Protocol): boolean {
   return speaks !== "http1" && speaks !== "h2c";
+}
+
+/** Whether many calls share a connection. */
+export function isMultiplexed({ speaks }: Protocol): boolean {
+  return speaks === "h2" || speaks === "h2c";
 }
 
 /** By its name: what a test hands to a program in another process. */
