@@ -45,6 +45,11 @@ export class PacketFilter {
     return PacketFilter.#drop(["--protocol", "tcp", "--syn", "--dport", String(port)]);
   }
 
+  /** Whatever goes to the port or comes from it vanishes, of open connections as well. */
+  static dropPort(port: number): Promise<PacketFilter> {
+    return PacketFilter.#drop(["--protocol", "tcp", "--match", "multiport", "--ports", String(port)]);
+  }
+
   /** Every TCP packet vanishes. */
   static dropAll(): Promise<PacketFilter> {
     return PacketFilter.#drop(["--protocol", "tcp"]);
