@@ -39,7 +39,7 @@ test.for([http1])(
             .call(isPost ? "POST" : "GET", isPost ? { "x-test-key": String(index) } : {})
             .catch((error: unknown) => (isPost ? failedPosts : failedGets).push(error));
           // About when the connection is closed: whoever calls then may find it open and lose it.
-          await sleep(idleMs - 5 + random() * 8);
+          await sleep(idleMs - 1 + random() * 3);
         }
       }),
     );

@@ -75,6 +75,8 @@ test.for(policies.map((create) => ({ create, name: create({}).name })))(
     );
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(clients);
     expect(inStep).toBeLessThan(1e-9);
+    // As in the tables: 21.666 is exceeded once in a hundred.
+    expect(chiSquareProbability(21.666, nodes - 1)).toBeCloseTo(0.01, 5);
     expect(probability).toBeGreaterThan(0.01);
     expect(probabilityUnseeded).toBeGreaterThan(1e-9);
   },

@@ -63,6 +63,8 @@ test.for(protocols.filter(isEncrypted))(
       name,
       discovery: [...addresses, ...goods.map(({ address }) => address)],
       policy: roundRobin(),
+      // Until they are ejected, a call may meet all three.
+      retry: { attempts: 1 + bad.length },
       connections: protocol.connections,
       tls: { ca: authority.ca },
     });
