@@ -39,6 +39,11 @@ export class BlockingQuery {
     this.#index = next < this.#index ? 0 : next;
   }
 
+  /** The answer cannot be believed as it is: the next query asks for everything. */
+  restart(): void {
+    this.#index = 0;
+  }
+
   /** No answer came, or none that can be used. Returns how long to pause before the next query. */
   failed(now: number): number {
     if (this.#answeredAt !== undefined && now - this.#answeredAt >= stableMs) this.#failures = 0;

@@ -9,7 +9,10 @@ export interface HealthAnswer {
   /** X-Consul-Index. */
   readonly index: number;
   readonly endpoints: readonly Endpoint[];
-  /** Whether the server knew a leader, and so can tell that an instance is gone. */
+  /**
+   * Whether the server knew a leader, and so can tell that an instance is gone. Only an answer to index 0 says so for
+   * sure: those after a wait come from Consul's streaming backend, which says false in any case (seen in 1.14).
+   */
   readonly isLeaderKnown: boolean;
 }
 

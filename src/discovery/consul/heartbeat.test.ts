@@ -3,9 +3,11 @@ import { describe, expect, it } from "vitest";
 import { Heartbeat } from "./heartbeat.ts";
 
 describe("Heartbeat", () => {
-  it("registers at once, and passes its check at a third of the TTL from then on", () => {
+  it("registers and passes its check at once, and again at each third of the TTL", () => {
     const heartbeat = new Heartbeat(15_000, () => 0, 100);
     expect([heartbeat.step, heartbeat.dueAt]).toEqual(["register", 100]);
+    heartbeat.succeeded(150);
+    expect([heartbeat.step, heartbeat.dueAt]).toEqual(["pass", 150]);
     heartbeat.succeeded(200);
     expect([heartbeat.step, heartbeat.dueAt]).toEqual(["pass", 5_200]);
     heartbeat.succeeded(5_200);
@@ -14,6 +16,7 @@ describe("Heartbeat", () => {
 
   it("comes up to a tenth earlier by chance, never later", () => {
     const heartbeat = new Heartbeat(15_000, () => 0.999, 0);
+    heartbeat.succeeded(0);
     heartbeat.succeeded(0);
     expect(heartbeat.dueAt).toBeGreaterThan(4_500);
     expect(heartbeat.dueAt).toBeLessThan(5_000);

@@ -37,7 +37,12 @@ export class Heartbeat {
 
   succeeded(now: number): void {
     this.#failures = 0;
-    this.#step = "pass";
+    if (this.#step === "register") {
+      // At once: an agent that restarts remembers only what a heartbeat said, and not how a check was registered.
+      this.#step = "pass";
+      this.#dueAt = now;
+      return;
+    }
     // Up to a tenth earlier, so that instances that started together do not stay in step.
     this.#dueAt = now + this.#intervalMs * (1 - this.#random() / 10);
   }

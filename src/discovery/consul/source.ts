@@ -51,7 +51,11 @@ export class ConsulSource implements Discovery, Registry {
       try {
         const answer = await queryHealth(this.#agent, service, this.#options, query.index, signal);
         if (!answer.isLeaderKnown && known !== undefined && isShrunken(known, answer.endpoints)) {
-          throw new Error("instances are missing, but the server knows no leader; they stay");
+          if (query.index === 0) {
+            throw new Error("instances are missing, but the server knows no leader; they stay");
+          }
+          query.restart();
+          continue;
         }
         query.answered(answer.index, clock.now());
         if (isFresh && !isChanged(known, answer.endpoints)) continue;
