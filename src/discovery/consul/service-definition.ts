@@ -8,7 +8,7 @@ type VersionedInstance = Instance & { readonly version?: string | undefined };
 
 type Rules = Pick<
   ResolvedConsulOptions,
-  "service" | "tags" | "format" | "transport" | "ttlMs" | "deregisterAfterMs"
+  "service" | "tags" | "format" | "protocol" | "ttlMs" | "deregisterAfterMs"
 >;
 
 /** The largest weight that Consul's DNS answers can carry. */
@@ -34,7 +34,7 @@ export function serviceDefinition(
   const isSecure = address.scheme === "https";
   const isKratos = rules.format === "kratos";
   const share = weight === undefined ? undefined : Math.min(heaviestWeight, Math.max(1, Math.round(weight)));
-  const url = `${rules.transport}${isSecure ? "s" : ""}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+  const url = `${rules.protocol}${isSecure ? "s" : ""}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
   return {
     ID: id,
     Name: rules.service ?? instance.service,
