@@ -120,12 +120,15 @@ export function sourceTests({
     tests.push(
       registryTest("goes on when its token has expired", async ({ subject, watch }) => {
         await subject.put(instances(2));
-        const set = watch();
+        const client = subject.source();
+        const set = watch(client);
         await set.untilExactly(instances(2));
         for (let round = 0; round < 2; round++) {
           await subject.expireToken?.();
           await subject.put([instance(2 + round)]);
           await set.untilExactly(instances(3 + round), 45_000);
+          // What the same client asks for anew is refused with the old token.
+          await watch(client).untilExactly(instances(3 + round), 45_000);
         }
         assert(!set.snapshots.includes(""), "the set was empty in between");
       }),

@@ -1,5 +1,5 @@
 /** One test of the contract of registries, and what all of them begin with. */
-import type { Instance } from "../../../src/core/contracts.ts";
+import type { Discovery, Instance } from "../../../src/core/contracts.ts";
 import { Announcement } from "../support/announcement.ts";
 import type { PutInstance, RunningSubject, Subject } from "../support/subject.ts";
 import { WatchedSet } from "../support/watched-set.ts";
@@ -14,8 +14,8 @@ export interface Scene {
   readonly subject: RunningSubject;
   /** See `Subject.patience`: to be multiplied with whatever a test waits. */
   readonly patience: number;
-  /** A new client of ours that watches the service from now on. */
-  watch(): WatchedSet;
+  /** A client of ours, by default a new one, that watches the service from now on. */
+  watch(client?: Discovery): WatchedSet;
   /** A process of ours, in its first or a later start, that announces itself from now on. */
   announce(put: PutInstance, start?: string, signal?: AbortSignal): Announcement;
 }
@@ -27,12 +27,17 @@ export function registryTest(name: string, body: (scene: Scene) => Promise<void>
     run: async (subject) => {
       await using running = await subject.start();
       await using watchers = new AsyncDisposableStack();
+      const end = new AbortController();
+      watchers.defer(() => end.abort());
       await body({
         subject: running,
         patience: subject.patience ?? 1,
-        watch: () => watchers.use(new WatchedSet(running, subject)),
-        announce: (put, start = "first", signal = undefined) =>
-          new Announcement(running, subject, announced(put, running.service, start), signal),
+        watch: (client = running.source()) => watchers.use(new WatchedSet(client, running.service, subject)),
+        announce: (put, start = "first", signal = undefined) => {
+          const signals = signal === undefined ? [end.signal] : [signal, end.signal];
+          const instance = announced(put, running.service, start);
+          return new Announcement(running, subject, instance, AbortSignal.any(signals));
+        },
       });
     },
   };

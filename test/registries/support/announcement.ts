@@ -11,12 +11,7 @@ export class Announcement implements AsyncDisposable {
   readonly #patience: number;
   readonly #registration: Promise<AsyncDisposable>;
 
-  constructor(
-    running: RunningSubject,
-    { patience = 1 }: Subject,
-    instance: Instance,
-    signal: AbortSignal = new AbortController().signal,
-  ) {
+  constructor(running: RunningSubject, { patience = 1 }: Subject, instance: Instance, signal: AbortSignal) {
     this.#patience = patience;
     const registry = running.registry();
     if (registry === undefined) throw new Error("this subject has no registry");

@@ -5,7 +5,7 @@ import type { CheckedEndpoint } from "../../../src/core/endpoint.ts";
 import { EndpointChecker } from "../../../src/discovery/checker.ts";
 import { Watcher } from "../../../src/discovery/watcher.ts";
 import { until } from "../../support/until.ts";
-import type { PutInstance, RunningSubject, Subject, SubjectFacts } from "./subject.ts";
+import type { PutInstance, Subject, SubjectFacts } from "./subject.ts";
 
 /** Registries answer within a second; a machine that builds something else beside takes its time. */
 const seenLimitMs = 15_000;
@@ -23,16 +23,14 @@ export class WatchedSet implements AsyncDisposable {
   readonly #watcher: Watcher;
   #watches = 0;
 
-  /** Watches with a client of its own. */
-  constructor(running: RunningSubject, { facts, patience = 1 }: Subject) {
+  constructor(source: Discovery, service: string, { facts, patience = 1 }: Subject) {
     this.#facts = facts;
     this.#patience = patience;
-    const source = running.source();
     // The cluster's own pauses: a second attempt soon, then less and less often.
     const pauses = { backoffMs: 100, backoffMaxMs: 30_000, stableMs: 10_000 };
     this.#watcher = new Watcher(
       { watch: (context) => this.#count(source, context) },
-      { service: running.service, clock: systemClock, random: Math.random, ...pauses },
+      { service, clock: systemClock, random: Math.random, ...pauses },
       {
         snapshot: (endpoints) => this.#add(endpoints),
         failed: (error) => this.errors.push(error),
