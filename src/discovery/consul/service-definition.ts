@@ -3,9 +3,6 @@ import { parseAddress } from "../../core/address.ts";
 import type { Instance } from "../../core/contracts.ts";
 import type { ResolvedConsulOptions } from "./options.ts";
 
-/** What a program may say of its instance beside the contract's fields. */
-type VersionedInstance = Instance & { readonly version?: string | undefined };
-
 type Rules = Pick<
   ResolvedConsulOptions,
   "service" | "tags" | "format" | "protocol" | "ttlMs" | "deregisterAfterMs"
@@ -20,10 +17,7 @@ export function checkIdOf(instance: Instance): string {
 }
 
 /** @throws RangeError for an instance whose address is none that others could call. */
-export function serviceDefinition(
-  instance: VersionedInstance,
-  rules: Rules,
-): Readonly<Record<string, unknown>> {
+export function serviceDefinition(instance: Instance, rules: Rules): Readonly<Record<string, unknown>> {
   const { id, weight, zone, version, metadata } = instance;
   // Only the scheme differs: gRPC's has no URL rules of its own.
   const address = parseAddress(instance.address.replace(/^grpc(s?):/i, "http$1:"));
