@@ -64,8 +64,7 @@ function start(name: string, binary: string, own: Ports, other: Ports): Promise<
         "-grpc-tls-port=-1",
         "-log-level=warn",
         "-hcl",
-        // Without the wait for a leader that a request has by default: no test waits for one to come back.
-        'performance { raft_multiplier = 1, rpc_hold_timeout = "100ms" }',
+        "performance { raft_multiplier = 1 }",
       ],
     }),
     isReady: async () => {
