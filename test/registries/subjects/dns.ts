@@ -15,7 +15,7 @@ function subject(type: "A" | "SRV"): Subject {
       hasWeights: type === "SRV",
       hasZones: false,
       tellsEmpty: false,
-      pushes: false,
+      pushesWithinMs: undefined,
       takesRegistrations: false,
       hasTokens: false,
     },

@@ -16,7 +16,8 @@ export const nacosSubject: Subject = {
     hasWeights: true,
     hasZones: true,
     tellsEmpty: true,
-    pushes: true,
+    // naming_delay_nofity.rs: each change waits 500 ms for others, and is looked for every 500 ms.
+    pushesWithinMs: 1_000,
     takesRegistrations: true,
     hasTokens: true,
   },
