@@ -4,7 +4,7 @@
  * All registries at once, each with its own service and caller's balancer: most of the time is the outage itself.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect } from "vitest";
 import type { Discovery } from "../../src/core/contracts.ts";
 import { startBackend } from "../../src/testing/backend.ts";
 import { DriveResult, drive } from "../support/drive.ts";
@@ -15,8 +15,8 @@ import { consulSubject } from "./subjects/consul.ts";
 import { serviceRecordSubject } from "./subjects/dns.ts";
 import { etcdSubject } from "./subjects/etcd.ts";
 import { nacosSubject } from "./subjects/nacos.ts";
-import { missingServers, mustHaveServers } from "./support/required.ts";
 import type { RunningSubject, Subject } from "./support/subject.ts";
+import { testSubject } from "./support/test-subject.ts";
 
 const rate = 500;
 const seconds = { before: 3, dead: 30 };
@@ -29,12 +29,7 @@ const usedAtLeast = 20;
 const subjects = [etcdSubject, consulSubject, nacosSubject, serviceRecordSubject];
 
 describe("a registry that dies under load", () => {
-  for (const subject of subjects) {
-    const missing = missingServers(subject.needs);
-    const name = missing.length === 0 ? subject.name : `${subject.name} (there is no ${missing.join()})`;
-    if (missing.length === 0 || mustHaveServers) it.concurrent(name, () => run(subject), 180_000);
-    else it.skip(name, () => {});
-  }
+  for (const subject of subjects) testSubject(subject, run, { limitMs: 180_000, together: true });
 });
 
 async function run(subject: Subject): Promise<void> {

@@ -1,6 +1,6 @@
 /** How long after a foreign client began to write an instance it is a node that can be picked, for each source. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect } from "vitest";
 import { Cluster } from "../../src/index.ts";
 import { ms } from "../support/figure.ts";
 import { percentile } from "../support/percentile.ts";
@@ -11,8 +11,8 @@ import { consulSubject } from "./subjects/consul.ts";
 import { addressSubject, serviceRecordSubject } from "./subjects/dns.ts";
 import { etcdSubject, oldEtcdSubject } from "./subjects/etcd.ts";
 import { nacosSubject } from "./subjects/nacos.ts";
-import { missingServers, mustHaveServers } from "./support/required.ts";
 import type { Subject } from "./support/subject.ts";
+import { testSubject } from "./support/test-subject.ts";
 
 const rounds = 15;
 /** Changes that come closer than the guard's 100 ms are merged, which is not what is measured here. */
@@ -30,12 +30,7 @@ const subjects = [
 ];
 
 describe("from a change in the registry to a node that can be picked", () => {
-  for (const subject of subjects) {
-    const missing = missingServers(subject.needs);
-    const name = missing.length === 0 ? subject.name : `${subject.name} (there is no ${missing.join()})`;
-    if (missing.length === 0 || mustHaveServers) it(name, () => measure(subject));
-    else it.skip(name, () => {});
-  }
+  for (const subject of subjects) testSubject(subject, measure, { limitMs: 60_000 });
 });
 
 async function measure(subject: Subject): Promise<void> {
