@@ -1,4 +1,4 @@
-/** etcd with instances as Go's official package writes them, put through the JSON gateway. */
+/** An etcd with instances as Go's official package writes them, put through the JSON gateway. */
 import { etcd } from "../../../src/discovery/etcd.ts";
 import { base64, findServer, startEtcd } from "../support/servers.ts";
 import type { RunningSubject, Subject } from "../support/subject.ts";

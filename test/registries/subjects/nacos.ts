@@ -1,4 +1,4 @@
-/** r-nacos with users: instances are put through Nacos' HTTP API, as a foreign client would. */
+/** An r-nacos with users: instances are put through Nacos' HTTP API, as a foreign client would. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { nacos } from "../../../src/discovery/nacos.ts";
 import { startNacos } from "../support/servers.ts";
