@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { etcd } from "../../src/discovery/etcd.ts";
 import { etcdSubject } from "./subjects/etcd.ts";
-import { describeEtcd, entriesUnder, putInstance } from "./support/describe-etcd.ts";
+import { describeEtcd } from "./support/describe-etcd.ts";
+import { entriesUnder, putInstance } from "./support/etcd-writer.ts";
 import { base64, type EtcdServer, startEtcd } from "./support/servers.ts";
 import { WatchedSet } from "./support/watched-set.ts";
 

@@ -3,7 +3,8 @@ import { expect, it } from "vitest";
 import { etcd } from "../../src/discovery/etcd.ts";
 import { type FaultProxy, startFaultProxy } from "../../src/testing/fault-proxy.ts";
 import { etcdSubject } from "./subjects/etcd.ts";
-import { compact, describeEtcd, put, putInstance, putMany, remove } from "./support/describe-etcd.ts";
+import { describeEtcd } from "./support/describe-etcd.ts";
+import { compact, put, putInstance, putMany, remove } from "./support/etcd-writer.ts";
 import { type EtcdServer, startEtcd } from "./support/servers.ts";
 import { WatchedSet } from "./support/watched-set.ts";
 

@@ -3,7 +3,8 @@ import { expect, it } from "vitest";
 import { etcd } from "../../src/discovery/etcd.ts";
 import { ms, printFigure } from "../support/figure.ts";
 import { etcdSubject } from "./subjects/etcd.ts";
-import { describeEtcd, putInstance } from "./support/describe-etcd.ts";
+import { describeEtcd } from "./support/describe-etcd.ts";
+import { putInstance } from "./support/etcd-writer.ts";
 import { type EtcdServer, startEtcdCluster } from "./support/servers.ts";
 import { WatchedSet } from "./support/watched-set.ts";
 
