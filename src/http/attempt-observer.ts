@@ -35,8 +35,8 @@ export interface AttemptListener {
 
 /** The pool that an attempt goes through; not there for a dispatcher of the program's own. */
 export interface AttemptCarrier {
-  /** Whether any of its connections takes requests, now or when it is free. */
-  readonly isServing: boolean;
+  /** Whether it had a connection that takes requests at any time since then. */
+  wasServing(since: number): boolean;
   /** undici is done with the request: it was answered, or met an error. */
   ended(observer: AttemptObserver, error: Error | undefined): void;
   /** The connection was lost before the request began. False if it cannot go out on another one. */
@@ -66,7 +66,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
   carrier: AttemptCarrier | undefined = undefined;
   connection: Connection | undefined = undefined;
   options: Dispatcher.DispatchOptions | undefined = undefined;
-  /** When it was given to its connection, on the balancer's clock. */
+  /** When it was given to its connection, or before that joined the line for one; on the balancer's clock. */
   dispatchedAt = 0;
   #moves = 0;
   /** Something of the answer came. */
@@ -84,7 +84,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
 
   /** Whether it waits for a connection, all of which are in use. */
   get isInLine(): boolean {
-    return this.connection === undefined && this.carrier?.isServing === true;
+    return this.connection === undefined && this.carrier?.wasServing(this.dispatchedAt) === true;
   }
 
   /**

@@ -21,7 +21,8 @@ export interface ConnectionDemand {
   /** How many may be in the making at once. */
   readonly atOnce: number;
   made(socket: Socket): void;
-  failed(error: Error): void;
+  /** @param startedAt when the connection began to be made. */
+  failed(error: Error, startedAt: number): void;
 }
 
 export interface ConnectionMakerOptions {
@@ -120,13 +121,14 @@ export class ConnectionMaker implements LimitWaiter {
   }
 
   #makeOne(): void {
-    const { limits } = this.#options;
+    const { limits, clock } = this.#options;
+    const startedAt = clock.now();
     this.#connecting++;
     this.connect((error, socket) => {
       this.#connecting--;
       if (socket === null) {
         limits.failed();
-        if (!this.#closed) this.#demand.failed(error as Error);
+        if (!this.#closed) this.#demand.failed(error as Error, startedAt);
         return;
       }
       limits.connected();

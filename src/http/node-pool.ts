@@ -43,6 +43,11 @@ export interface NodePoolOptions extends ConnectionMakerOptions, Omit<WaitingLin
   readonly watch: (connection: Connection) => void;
 }
 
+/** A connection that was being made was given up for a new one: no failure. */
+export class ConnectRestarted extends Error {
+  override readonly name: string = "ConnectRestarted";
+}
+
 export class NodePool extends EventEmitter implements AttemptCarrier, ConnectionOwner, ConnectionDemand {
   /** When it was last asked for a connection. */
   usedAt: number;
@@ -57,6 +62,8 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   readonly #maker: ConnectionMaker;
   /** Undefined until a connection stood. */
   #isMultiplexed: boolean | undefined;
+  /** When the last of its connections went. */
+  #stoodUntil = Number.NEGATIVE_INFINITY;
   #needsDrain = false;
   /** For upgrades, where the node may be spoken to in HTTP/2. */
   #upgradePool: NodePool | undefined = undefined;
@@ -85,8 +92,8 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     };
   }
 
-  get isServing(): boolean {
-    return this.#connections.size > 0;
+  wasServing(since: number): boolean {
+    return this.#connections.size > 0 || this.#stoodUntil >= since;
   }
 
   get isEmpty(): boolean {
@@ -173,7 +180,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
 
   connectionLost(connection: Connection, error: Error): void {
     this.#unfree(connection);
-    this.#connections.delete(connection);
+    this.#leave(connection);
     if (connection.socket.destroyed) this.#ending.delete(connection);
     else this.#ending.add(connection);
     this.emit("disconnect", this.#options.origin, [connection.client], error);
@@ -227,7 +234,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     if (isSecure && http2 === "prior-knowledge" && !connection.isMultiplexed) {
       const error = new Error(`${address} does not speak HTTP/2`);
       connection.destroy(error);
-      this.failed(error);
+      this.failed(error, now);
       return;
     }
     this.#isMultiplexed = connection.isMultiplexed;
@@ -239,12 +246,23 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     this.#maker.make();
   }
 
-  failed(error: Error): void {
+  failed(error: Error, startedAt: number): void {
+    if (error instanceof ConnectRestarted) {
+      this.#maker.make();
+      return;
+    }
     this.emit("connectionError", this.#options.origin, [], error);
-    if (this.#connections.size === 0) this.#line.failAll(error);
-    // The others serve on. For our own shortage nobody needs to be told; else one call is, and by it the cluster.
-    else if (outcomeOfError(error).reason === "shortage") this.#maker.rest(shortageMs);
-    else this.#line.failFirst(error);
+    const { reason } = outcomeOfError(error);
+    if (this.#connections.size > 0) {
+      // The others serve on. For our own shortage nobody needs to be told; else one call is, and by it the cluster.
+      if (reason === "shortage") this.#maker.rest(shortageMs);
+      else this.#line.failFirst(error);
+    } else if (reason === "error" || reason === "timeout") {
+      // It took its time, and tells nothing to whoever came when it was half over: it may be better by now.
+      this.#line.failThose(error, (startedAt + this.#options.clock.now()) / 2);
+    } else {
+      this.#line.failAll(error);
+    }
     if (this.#line.size > 0) this.#maker.make();
   }
 
@@ -347,9 +365,14 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   #retire(connection: Connection): void {
     this.#unfree(connection);
     if (connection.state !== "usable") return;
-    this.#connections.delete(connection);
+    this.#leave(connection);
     this.#ending.add(connection);
     connection.retire();
+  }
+
+  #leave(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#stoodUntil = this.#options.clock.now();
   }
 
   #wait(options: Dispatcher.DispatchOptions, observer: AttemptObserver, now: number): void {
@@ -358,6 +381,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     } else if (this.#maker.isCalming(now) && this.#connections.size === 0) {
       observer.failed(new Error("HTTP/2: the node asked for calm (ENHANCE_YOUR_CALM)"), "unsent");
     } else {
+      observer.dispatchedAt = now;
       this.#line.add(observer, options, now);
       this.#maker.make();
     }
