@@ -212,7 +212,11 @@ export class Exchange extends Call implements Controller, AttemptListener {
       const { body } = options;
       if (attempt.number > 1 || bodyKind(body) !== "once") return options;
       // A dispatcher of the program's own may read the body and say only then that the request never started.
-      const isKept = this.canRepeat || this.cluster.options.connections.factory !== undefined;
+      // Over HTTP/2 a node may take in part of a body and then say that it has not processed the call.
+      const { factory, http2 } = this.cluster.options.connections;
+      const isSecure = attempt.node.endpoint.address.scheme === "https";
+      const mayBeRefused = http2 === "prior-knowledge" || (http2 === "auto" && isSecure);
+      const isKept = this.canRepeat || factory !== undefined || mayBeRefused;
       // A stream that need not be kept goes out as it came: its `errored` tells whose fault an error is.
       const isStream = "pipe" in (body as object);
       if (isStream && !(isKept && Symbol.asyncIterator in (body as object))) return options;

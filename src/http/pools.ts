@@ -161,6 +161,7 @@ export class Pools {
       address: address.text,
       origin: virtualOrigin(address, this.#options),
       isSecure: address.scheme === "https",
+      servername: address.scheme === "https" ? this.servernameOf(node) : undefined,
       http2,
       perNode: connections.perNode,
       connectingPerNode: connections.connectingPerNode,
@@ -219,7 +220,9 @@ export class Pools {
 
   /** Closes an idle connection of some other node, to make room within `connections.total`. */
   #makeRoom(): void {
-    for (const pool of this.#pools.values()) if (pool.closeIdle()) return;
+    for (const spare of [true, false]) {
+      for (const pool of this.#pools.values()) if (pool.closeIdle(spare)) return;
+    }
   }
 
   #createConnector(node: Node, http2: Http2): Connect {
