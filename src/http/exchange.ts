@@ -120,6 +120,8 @@ export class Exchange extends Call implements Controller, AttemptListener {
 
   resume(): void {
     this.#paused = false;
+    // From here on it is the node that is waited for.
+    this.bodyHeard();
     this.#observer?.controller?.resume();
   }
 
@@ -146,6 +148,14 @@ export class Exchange extends Call implements Controller, AttemptListener {
 
   protected override isUnsent(): boolean {
     return this.#observer?.controller === undefined;
+  }
+
+  protected override bodyIdleError(message: string): Error {
+    return new errors.BodyTimeoutError(`${this.cluster.name}: ${message}`);
+  }
+
+  protected override isBodyPaused(): boolean {
+    return this.#paused;
   }
 
   protected override isInLine(): boolean {
@@ -250,12 +260,13 @@ export class Exchange extends Call implements Controller, AttemptListener {
     }
     const isEventStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
     if (isEventStream) this.#host.endless.add(this);
-    this.answered(outcome.kind === "success", isEventStream);
+    this.answered(outcome.kind === "success", isEventStream, this.cluster.options.timeouts.bodyIdleMs);
     this.#handler.onResponseStart?.(this, status, headers, message);
     return true;
   }
 
   received(chunk: Buffer): void {
+    this.bodyHeard();
     this.#handler.onResponseData?.(this, chunk);
   }
 

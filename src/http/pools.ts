@@ -205,16 +205,16 @@ export class Pools {
   }
 
   #clientOptions(): Client.Options {
-    const { connections, timeouts } = this.#options;
+    const { connections } = this.#options;
     return {
       pipelining: 1,
       // Connections that are to be kept ready are closed by the sweep, which counts them.
       keepAliveTimeout: connections.minPerNode > 0 ? longestTimerMs : connections.idleMs,
       // A server's hint may shorten the time that a connection is kept, never lengthen it (undici.md).
       keepAliveMaxTimeout: connections.idleMs,
-      // Attempts have exact deadlines of their own.
+      // Calls have exact deadlines of their own.
       headersTimeout: 0,
-      bodyTimeout: timeouts.bodyIdleMs,
+      bodyTimeout: 0,
     };
   }
 
