@@ -19,6 +19,8 @@ type Headers = IncomingHttpHeaders;
 /** The call that the attempt belongs to. */
 export interface AttemptListener {
   readonly clock: Clock;
+  /** It has waited for so long for a connection while other requests used those that there are. */
+  leftLine(waitedMs: number): void;
   /** @param waited the request had to wait for its connection. */
   started(controller: Controller, waited: boolean): void;
   /** A 1xx answer. */
@@ -81,6 +83,11 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
 
   constructor(listener: AttemptListener) {
     this.#listener = listener;
+  }
+
+  /** It is its turn to be sent. */
+  leaveLine(now: number): void {
+    if (this.isInLine) this.#listener.leftLine(now - this.dispatchedAt);
   }
 
   /** Whether it waits for a connection, all of which are in use. */

@@ -241,6 +241,10 @@ export class Exchange extends Call implements Controller, AttemptListener {
     return this.cluster.clock;
   }
 
+  leftLine(waitedMs: number): void {
+    this.attempt?.leftLine(waitedMs);
+  }
+
   started(controller: Controller, waited: boolean): void {
     if (this.#paused) controller.pause();
     if (waited) this.attempt?.sent(this.cluster.clock.now());

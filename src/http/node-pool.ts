@@ -430,7 +430,11 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     if (this.#line.size === 0) return;
     for (let connection = this.#takeFree(now); connection !== undefined; connection = this.#takeFree(now)) {
       const free = connection;
-      if (!this.#line.shift((observer, options) => this.#send(free, options, observer, now))) break;
+      const isServed = this.#line.shift((observer, options) => {
+        observer.leaveLine(now);
+        this.#send(free, options, observer, now);
+      });
+      if (!isServed) break;
     }
     if (this.#line.size === 0) this.#maker.forgetDemand();
   }
