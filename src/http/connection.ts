@@ -7,7 +7,7 @@
  */
 import type { Socket } from "node:net";
 import { type buildConnector, Client } from "undici";
-import { connectNow, freeze } from "./undici-internals.ts";
+import { connectNow, dropStrayStreams, freeze } from "./undici-internals.ts";
 
 /** Ends the requests of a connection that is lost; what was the matter is its `cause`. */
 export class ConnectionLost extends Error {
@@ -134,7 +134,10 @@ export class Connection {
     // undici takes a socket to keep the process alive until it says otherwise.
     this.socket.ref();
     // Not at once: undici's Client does not go on with its queue from within its connector.
-    queueMicrotask(() => callback(null, this.socket));
+    queueMicrotask(() => {
+      callback(null, this.socket);
+      if (this.isMultiplexed) dropStrayStreams(this.socket);
+    });
   }
 
   #lost(error: Error): void {

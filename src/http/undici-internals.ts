@@ -1,11 +1,13 @@
 /**
- * The things that undici's Client (8.12) does not offer and that owning its connection needs: to take its socket at
- * once, to stop it from going on by itself, and to let go of what waits in its queue.
+ * What undici's Client (8.12) does not offer and owning its connection needs: to take its socket at once, to stop it from
+ * going on by itself, to let go of what waits in its queue, and to see its HTTP/2 session.
  *
  * They hang on symbols that are found by their descriptions. Where a later undici has renamed one, `undefined` says so,
  * and callers do without: a connection is then attached by its first request, and what a GOAWAY left in the queue waits
  * until the session has ended. `undici-internals.test.ts` fails first.
  */
+import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
+import type { Socket } from "node:net";
 import type { Client } from "undici";
 
 /** A request in a Client's queue. */
@@ -34,6 +36,23 @@ export function connectNow(client: Client, servername: string | undefined): bool
   if (servername !== undefined) fields[name] = servername;
   (fields[connect] as (done: () => void) => void).call(client, () => {});
   return true;
+}
+
+/**
+ * Sees to answers that nobody waits for any more. undici destroys the stream of a request that is given up at once, and
+ * when the node's answer comes all the same, Node.js makes another stream of it, which nobody listens to: the error that
+ * ends the session would end the process.
+ *
+ * @param socket that a Client has taken over.
+ */
+export function dropStrayStreams(socket: Socket): void {
+  const symbol = find(socket, "http2Session");
+  if (symbol === undefined) return;
+  const session = (socket as unknown as Record<symbol, ClientHttp2Session>)[symbol];
+  session?.on("stream", (stray: ClientHttp2Stream) => {
+    stray.on("error", () => {});
+    stray.close(constants.NGHTTP2_CANCEL);
+  });
 }
 
 /**
