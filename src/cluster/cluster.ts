@@ -395,7 +395,7 @@ export class Cluster implements AsyncDisposable {
 
   /** @internal */
   answered(attempt: Attempt, good: boolean, now: number): void {
-    attempt.answered(good, now, this.lag.blockedMs(now));
+    attempt.answered(good, now, this.lag.blockedMs(now), this.nodeSet.isSample(attempt));
     if (good) this.nodeSet.answered(attempt, now);
   }
 

@@ -46,10 +46,15 @@ export class Attempt {
     this.#sentAt = now;
   }
 
-  /** The final headers are here. A bad answer, however fast, never lowers the node's latency. */
-  answered(good: boolean, now: number, blockedMs: number): void {
+  /**
+   * The final headers are here. A bad answer, however fast, never lowers the node's latency.
+   *
+   * @param isSample whether the time that it took says anything of the node.
+   */
+  answered(good: boolean, now: number, blockedMs: number, isSample = true): void {
     if (this.ended || this.latencyMs !== undefined) return;
     this.latencyMs = this.waitedMs(now, blockedMs);
+    if (!isSample) return;
     if (good) this.node.answered(this.latencyMs, now);
     else this.node.stalled(this.latencyMs, now);
   }
