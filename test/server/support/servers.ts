@@ -13,8 +13,6 @@ export interface AnnouncedServer {
   readonly address: string;
   /** Calls that have arrived. */
   readonly arrived: number;
-  /** When the last call arrived, on `performance.now()`. */
-  readonly lastAt: number;
 }
 
 export async function announce(
@@ -24,10 +22,8 @@ export async function announce(
   options: Pick<RegisterOptions, "registry" | "service"> & Partial<RegisterOptions>,
 ): Promise<AnnouncedServer> {
   let arrived = 0;
-  let lastAt = 0;
   const answer = (_: unknown, response: { end(text: string): unknown }): void => {
     arrived++;
-    lastAt = performance.now();
     setTimeout(() => response.end("ok"), workMs);
   };
   const server = createFor(speaks, certificate ?? {}, answer);
@@ -40,9 +36,6 @@ export async function announce(
     address: registration.instances[0]?.address ?? "",
     get arrived() {
       return arrived;
-    },
-    get lastAt() {
-      return lastAt;
     },
   };
 }
