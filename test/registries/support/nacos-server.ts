@@ -63,20 +63,31 @@ export async function startNacos({
               RNACOS_ENABLE_OPEN_API_AUTH: "true",
               RNACOS_INIT_ADMIN_USERNAME: auth.username,
               RNACOS_INIT_ADMIN_PASSWORD: auth.password,
+              // By default five failures, as before the first user is made, shut everybody out for a minute.
+              RNACOS_API_LOGIN_ONE_MINUTE_LIMIT: "1000000",
               RNACOS_API_LOGIN_TIMEOUT: String(auth.tokenTtlSeconds ?? 3_600),
             }),
       },
     }),
     async isReady() {
-      await request("GET", "/nacos/v1/console/health/readiness", {});
-      await login();
+      await request("GET", "/nacos/v1/console/health/readiness", await login());
       return isListening(port + 1_000);
     },
   });
+  let token: Readonly<Record<string, string>> | undefined;
   return Object.assign(server, {
     url,
-    call: async (method: string, path: string, parameters: Readonly<Record<string, string>>) =>
-      request(method, path, { ...parameters, ...(await login()) }),
+    async call(method: string, path: string, parameters: Readonly<Record<string, string>>) {
+      if (token !== undefined) {
+        try {
+          return await request(method, path, { ...parameters, ...token });
+        } catch {
+          // The token may have expired, or be that of a process that was killed.
+        }
+      }
+      token = await login();
+      return request(method, path, { ...parameters, ...token });
+    },
   });
 }
 

@@ -6,7 +6,7 @@
  */
 export { type ConsulOptions, type ConsulServer, startConsul } from "./consul-server.ts";
 export { type DnsRecords, type DnsServer, startDnsmasq } from "./dns-server.ts";
-export { type EtcdOptions, type EtcdServer, startEtcd, startEtcdCluster } from "./etcd-server.ts";
+export { base64, type EtcdOptions, type EtcdServer, startEtcd, startEtcdCluster } from "./etcd-server.ts";
 export { findServer } from "./find-server.ts";
 export { type NacosOptions, type NacosServer, startNacos } from "./nacos-server.ts";
 export type { RegistryServer } from "./server-process.ts";
