@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { DiscoveryContext, Instance, Registry } from "../core/contracts.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { MemoryRegistry } from "../testing/memory-registry.ts";
-import { type RegisterOptions, register } from "./register.ts";
+import { type RegisterOptions, register } from "./index.ts";
 
 let clock: ManualClock;
 /** Everything that happens, in order and with its time. */

@@ -5,7 +5,7 @@ import { connect, createServer as createH2cServer, type Http2Stream } from "node
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
-import { register } from "../../src/server/register.ts";
+import { register } from "../../src/server/index.ts";
 import { MemoryRegistry } from "../../src/testing/memory-registry.ts";
 import { until } from "../support/until.ts";
 

@@ -1,6 +1,6 @@
 /** The demo's nodes in a real etcd: each is registered, and etcd is killed in the middle of the run. */
 import { etcd } from "../../discovery/etcd.ts";
-import { type Registration, register } from "../../server/register.ts";
+import { type Registration, register } from "../../server/index.ts";
 import type { Directory } from "./directory.ts";
 import { EtcdServer } from "./etcd-server.ts";
 

@@ -1,6 +1,6 @@
 /** A server that registers itself and stops by signal; `slow` never finishes the call that it is given. */
 import { createServer } from "node:http";
-import { closeOnSignals, register } from "../../../src/server/register.ts";
+import { closeOnSignals, register } from "../../../src/server/index.ts";
 import { MemoryRegistry } from "../../../src/testing/memory-registry.ts";
 
 const isSlow = process.argv.includes("slow");

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import { createServer as createH2cServer, createSecureServer } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import type { Server } from "node:net";
-import { type RegisterOptions, type Registration, register } from "../../../src/server/register.ts";
+import { type RegisterOptions, type Registration, register } from "../../../src/server/index.ts";
 import type { Certificate } from "../../support/certificates.ts";
 import type { Protocol } from "../../support/protocols.ts";
 
