@@ -39,14 +39,35 @@ export interface Discovery {
   subscribe?(apply: (endpoints: readonly Endpoint[]) => void): () => void;
 }
 
-/** One instance that announces itself. */
+/** One instance that announces itself: what a registry is told, and what discovery then reports of it. */
 export interface Instance extends Endpoint {
+  /** The service that it is an instance of. One server with several services registers an instance for each. */
   readonly service: string;
-  /** Unlike any other, for each start of the process, so that an old one never removes its successor. */
+  /**
+   * Names this start of this process (`host:port:random`) and is never used again, not even after a restart at the
+   * same address: what an old process takes out late is then not its successor. Printable ASCII without white space or
+   * slashes, at most 200 characters, so that every registry can use it as a key.
+   */
   readonly id: string;
+  /** Of the software that runs. Registries that have a field for it tell it; the others leave it out. */
+  readonly version?: string | undefined;
 }
 
-/** A registry that takes announcements. Disposing takes the instance out again. */
+/**
+ * A registry that takes announcements.
+ *
+ * `register` resolves when the registry has the instance for the first time, and keeps it there from then on: by lease
+ * or heartbeat, and by announcing it again whenever it is found missing (a lapsed lease, a wiped store), with jitter.
+ * Errors on the way, also before the first success, go to `context.report()`, and it tries again. It rejects only where
+ * trying again cannot help: for an instance that this registry cannot hold (TypeError or RangeError), and with the
+ * signal's reason once that is aborted.
+ *
+ * Disposing stops that at once, so that nothing announces the instance again, and then takes out what was announced
+ * under this id, and nothing else. It resolves when the registry has confirmed it, also if there was nothing to take
+ * out any more; it rejects when it could not be done, and the instance is then gone when its lease ends. Disposing twice
+ * does it once. How long it may take is for the caller to bound, who aborts the signal: that lets go of everything at
+ * once, under way or not, without taking anything out.
+ */
 export interface Registry {
   register(instance: Instance, context: DiscoveryContext): Promise<AsyncDisposable>;
 }

@@ -1,0 +1,6 @@
+/** etcd keeps the contract of registries, the current one and Debian's. */
+import { registryContract } from "./contract.ts";
+import { etcdSubject, oldEtcdSubject } from "./subjects/etcd.ts";
+
+registryContract(etcdSubject);
+registryContract(oldEtcdSubject);
