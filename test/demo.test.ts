@@ -140,6 +140,36 @@ describe("evenkeel demo", () => {
     expect(readdirSync(temporary)).toEqual([]);
   });
 
+  it("loses no call when the nodes are in a real etcd that is killed on the way", async () => {
+    const { code, stdout, stderr } = await run(
+      ...[
+        "demo",
+        "--registry",
+        "etcd",
+        "--only",
+        "evenkeel",
+        "--json",
+        "--phase-seconds",
+        "2",
+        "--rate",
+        "100",
+      ],
+    );
+    expect(stderr).toBe("");
+    const results = JSON.parse(stdout) as Results;
+    expect(results.phases.flatMap((result) => result.evenkeel.failures)).toEqual([]);
+    expect(code).toBe(0);
+    const last = results.phases.at(-1)?.evenkeel;
+    if (last === undefined) throw new Error("no phase was played");
+    // They were registered after etcd had come back.
+    expect(attemptsTo(last, 6)).toBeGreaterThan(0);
+    expect(attemptsTo(last, 7)).toBeGreaterThan(0);
+    // Seven, the one that was killed and started again, and etcd twice.
+    expect(new Set(results.pids).size).toBe(10);
+    expect(await leftOf(results.pids)).toEqual([]);
+    expect(readdirSync(temporary)).toEqual([]);
+  });
+
   it.each([
     ["SIGINT", 130],
     ["SIGTERM", 143],
@@ -190,6 +220,7 @@ describe("evenkeel", () => {
       args: ["demo", "--phase-seconds", "0"],
       says: '--phase-seconds must be a number from 0.5 to 600, got "0"',
     },
+    { args: ["demo", "--registry", "consul"], says: '--registry must be "etcd" or "file", got "consul"' },
     { args: ["demo", "--only", "others"], says: '--only must be "evenkeel", got "others"' },
   ])("exits with 2 for $args", async ({ args, says }) => {
     const { code, stdout, stderr } = await run(...args);

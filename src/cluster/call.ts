@@ -26,6 +26,9 @@ const noNodes: readonly Node[] = Object.freeze([]);
  */
 const fairShare = 0.5;
 
+/** A timer as late as this tells of a blocked event loop. */
+const blockedFromMs = 50;
+
 type Phase =
   /** Waiting for discovery's first answer. */
   | "discovery"
@@ -51,6 +54,9 @@ export abstract class Call implements CallInfo, Deadline {
   readonly #idempotent: boolean;
   #endsAt = Number.POSITIVE_INFINITY;
   #answeredAt = 0;
+  #bodyIdleMs = Number.POSITIVE_INFINITY;
+  /** When the latest piece of the body came. */
+  #heardAt = 0;
   #phase: Phase = "over";
   #tried: Node[] | undefined = undefined;
   #attempts = 0;
@@ -178,8 +184,8 @@ export abstract class Call implements CallInfo, Deadline {
       this.#next(now);
     } else if (this.#phase === "attempt") {
       this.#expireAttempt(now);
-    } else if (this.#endsAt !== Number.POSITIVE_INFINITY) {
-      this.#wakeAt(this.#endsAt);
+    } else {
+      this.#expireBody(now);
     }
   }
 
@@ -187,14 +193,35 @@ export abstract class Call implements CallInfo, Deadline {
    * The final headers go to the caller: from here on nothing is tried again.
    *
    * @param endless the answer has no natural end (event stream, upgrade): no total deadline applies.
+   * @param bodyIdleMs the longest wait between two pieces of the body.
    */
-  protected answered(good: boolean, endless: boolean): void {
+  protected answered(good: boolean, endless: boolean, bodyIdleMs: number = Number.POSITIVE_INFINITY): void {
     const attempt = this.attempt as Attempt;
     this.#phase = "body";
-    // The heap entry stays where it is: when it fires early, `expire` moves it to the end of the call.
     if (endless) this.#endsAt = Number.POSITIVE_INFINITY;
     this.#answeredAt = this.cluster.clock.now();
+    this.#bodyIdleMs = bodyIdleMs;
+    this.#heardAt = this.#answeredAt;
+    // Else the heap entry stays where it is: when it fires early, `expire` moves it.
+    if (this.heapIndex < 0 || this.#answeredAt + bodyIdleMs < this.dueAt) {
+      this.#wakeAt(Math.min(this.#endsAt, this.#answeredAt + bodyIdleMs));
+    }
     this.cluster.answered(attempt, good, this.#answeredAt);
+  }
+
+  /** A piece of the body came. */
+  protected bodyHeard(): void {
+    this.#heardAt = this.cluster.clock.now();
+  }
+
+  /** What the caller is told when the body stood still for too long. */
+  protected bodyIdleError(message: string): Error {
+    return this.#error("ERR_DEADLINE", message);
+  }
+
+  /** Whether the caller does not want more of the body just now. */
+  protected isBodyPaused(): boolean {
+    return false;
   }
 
   /** The whole answer is here, or the connection was handed over and is closed. */
@@ -344,6 +371,19 @@ export abstract class Call implements CallInfo, Deadline {
 
   #error(code: BalancerErrorCode, message: string): BalancerError {
     return new BalancerError(code, this.cluster.name, message);
+  }
+
+  #expireBody(now: number): void {
+    const lateMs = now - this.dueAt;
+    // While the caller holds it up, or this process stood still, the node could send or we could read nothing.
+    const isExcused = this.isBodyPaused() || lateMs > blockedFromMs;
+    const idleAt = (isExcused ? Math.max(this.#heardAt, now - lateMs) : this.#heardAt) + this.#bodyIdleMs;
+    if (isExcused || now < idleAt) {
+      this.#wakeAt(Math.min(this.#endsAt, Math.max(now + 1, idleAt)));
+      return;
+    }
+    const message = `the body stood still for ${this.#bodyIdleMs} ms`;
+    this.#giveUp(failure("timeout", "body timeout"), this.bodyIdleError(this.#describe(message)));
   }
 
   #expireTotal(now: number): void {

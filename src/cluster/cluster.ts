@@ -37,6 +37,7 @@ import {
 } from "../core/summary.ts";
 import { type NodeView, viewOf } from "../core/view.ts";
 import { Guard, type GuardedSet } from "../discovery/guard.ts";
+import { snapshotFile } from "../discovery/snapshot-file.ts";
 import type { ShadowReport } from "../policy/shadow.ts";
 import { RetryBudget } from "../resilience/retry-budget.ts";
 import type { Call } from "./call.ts";
@@ -109,7 +110,7 @@ export class Cluster implements AsyncDisposable {
     this.lag = new LoopLag(clock, () => this.#activeCalls > 0);
     this.#budget = retryBudget === undefined ? undefined : new RetryBudget(retryBudget);
     this.nodeSet = new NodeSet(this.options, (suspect) => this.#guard.confirmGone(suspect.key));
-    const { check } = this.options;
+    const { check, snapshot } = this.options;
     const { tls } = this;
     this.#checks =
       check &&
@@ -125,6 +126,7 @@ export class Cluster implements AsyncDisposable {
       service: name,
       scheme,
       allowEmpty,
+      snapshot: snapshot && { store: snapshotFile(snapshot.path, name), waitMs: snapshot.waitMs },
       clock,
       random,
       wallClock: () => clock.now() + this.#wallOffsetMs,
@@ -393,7 +395,7 @@ export class Cluster implements AsyncDisposable {
 
   /** @internal */
   answered(attempt: Attempt, good: boolean, now: number): void {
-    attempt.answered(good, now, this.lag.blockedMs(now));
+    attempt.answered(good, now, this.lag.blockedMs(now), this.nodeSet.isSample(attempt));
     if (good) this.nodeSet.answered(attempt, now);
   }
 

@@ -168,6 +168,25 @@ describe("an outage of all nodes", () => {
     expect(harness.node(a).failureRate).toBeGreaterThan(0.1);
   });
 
+  it("gives no latency by what began in it and was answered after it", () => {
+    const harness = afterFailuresOf(keys, { forMs: 1_000 });
+    const begunInOutage = harness.begin(harness.node(a));
+    harness.clock.advance(1);
+    harness.run(b, success);
+    harness.clock.advance(500);
+    expect(harness.set.isSample(begunInOutage)).toBe(false);
+    expect(harness.set.isSample(harness.begin(harness.node(a)))).toBe(true);
+  });
+
+  it("tells when it is over, once", () => {
+    const harness = afterFailuresOf(keys, { forMs: 1_000 });
+    let ended = 0;
+    harness.set.outageListeners.add(() => ended++);
+    harness.run(b, success);
+    harness.run(c, success);
+    expect(ended).toBe(1);
+  });
+
   it("is none when one of them did not fail", () => {
     const harness = afterFailuresOf([a, b], { forMs: 1_000 });
     const { failureRate } = harness.node(a);

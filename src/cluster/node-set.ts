@@ -35,6 +35,8 @@ export class NodeSet {
   readonly nodes: Map<string, Node> = new Map();
   /** Told when a node has left for good, to let go of its connections. */
   readonly goneListeners: Set<(node: Node) => void> = new Set();
+  /** Told when an outage of all nodes is over: what hangs since then may be begun anew. */
+  readonly outageListeners: Set<() => void> = new Set();
 
   /** Nodes that calls go to. */
   callable: readonly Node[] = [];
@@ -134,12 +136,18 @@ export class NodeSet {
     if (this.#outage?.answered(inService, now) === true) {
       this.#mostFailAt = Number.NEGATIVE_INFINITY;
       this.#rebuild(now);
+      for (const listener of this.outageListeners) listener();
     }
     if (node.health.kind !== "in") this.#passTrial(attempt, now);
     else if (node.spared) this.#unspare(node, now);
     if (attempt.latencyMs !== undefined) {
       this.#options.policy.observe?.(node, attempt.latencyMs, success, now);
     }
+  }
+
+  /** Whether the time that an attempt took says anything of its node. */
+  isSample(attempt: Attempt): boolean {
+    return this.#outage?.includes(attempt) !== true;
   }
 
   /** What an attempt's outcome says of its node. */

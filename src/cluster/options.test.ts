@@ -127,6 +127,12 @@ describe("resolveOptions", () => {
     }
   });
 
+  it("finds a snapshot's file: in a folder, each service has its own", () => {
+    expect(resolve({ snapshot: { path: "/a/b.json" } }).snapshot).toEqual({ path: "/a/b.json", waitMs: 500 });
+    const inFolder = { ...least, name: "../users:80", snapshot: { path: "/a/", waitMs: 0 } };
+    expect(resolveOptions(inFolder).snapshot).toEqual({ path: "/a/..%2Fusers%3A80.json", waitMs: 0 });
+  });
+
   it("switches off with false what may be switched off", () => {
     expect(resolve({ retry: false }).retry.attempts).toBe(1);
     expect(resolve({ retry: { budget: false } }).retryBudget).toBeUndefined();
@@ -207,6 +213,9 @@ describe("resolveOptions", () => {
     ["host", 5, TypeError, "host must be a non-empty string, got 5"],
     ["scheme", "grpc", RangeError, 'scheme must be "http" or "https", got "grpc"'],
     ["allowEmpty", "no", TypeError, 'allowEmpty must be true or false, got "no"'],
+    ["snapshot", "a.json", TypeError, 'snapshot must be an object, got "a.json"'],
+    ["snapshot.path", "", TypeError, 'snapshot.path must be a non-empty string, got ""'],
+    ["snapshot", {}, TypeError, "snapshot.path must be given: a file, or a folder with a slash"],
     ["clock", {}, TypeError, "clock must have a method now()"],
     ["clock", { now: () => 0 }, TypeError, "clock must have a method schedule()"],
     ["random", 4, TypeError, "random must be a function, got 4"],

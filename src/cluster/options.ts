@@ -1,4 +1,5 @@
 /** The options of a cluster: what may be given, what it means, and the complete object it is resolved to, once. */
+import { resolve as resolvePath, sep } from "node:path";
 import type { Dispatcher } from "undici";
 import { type Clock, systemClock } from "../core/clock.ts";
 import type { Discovery, Policy } from "../core/contracts.ts";
@@ -149,6 +150,19 @@ export interface TlsOptions {
   readonly servername?: string | undefined;
 }
 
+export interface SnapshotOptions {
+  /**
+   * A file of this service's own, or, with a slash at the end, a folder for a file of each service's name: so it may
+   * stand in an agent's `defaults`. Made when it is first written; relative to the working directory of the start.
+   */
+  readonly path: string;
+  /**
+   * How long discovery is given before what is remembered is used; an error ends the wait. Default 500: half of what a
+   * call waits for discovery's first answer (`timeouts.connectMs`).
+   */
+  readonly waitMs?: number | undefined;
+}
+
 export interface ClusterOptions {
   /** The service's name: the host of its URLs, and what discovery is asked for. */
   readonly name: string;
@@ -172,6 +186,11 @@ export interface ClusterOptions {
   readonly scheme?: "http" | "https" | undefined;
   /** Whether discovery may take the last node away. Default false: an empty set is held to be an accident. */
   readonly allowEmpty?: boolean | undefined;
+  /**
+   * Keeps the last good set in a file, and starts from it while discovery cannot be reached: the nodes are then stale.
+   * Metadata is not kept. Off by default; not used with `list()`.
+   */
+  readonly snapshot?: SnapshotOptions | undefined;
   /** Time and chance, for tests. */
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
@@ -207,6 +226,8 @@ export interface ResolvedOptions {
   readonly zone: string | undefined;
   readonly scheme: "http" | "https";
   readonly allowEmpty: boolean;
+  /** `path` is the file. */
+  readonly snapshot: { readonly path: string; readonly waitMs: number } | undefined;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -237,6 +258,8 @@ export function resolveOptions(given: ClusterOptions): ResolvedOptions {
     zone: options.string("zone"),
     scheme: options.word("scheme", ["http", "https"], "http"),
     allowEmpty: options.boolean("allowEmpty", false),
+    snapshot:
+      options.value("snapshot") === undefined ? undefined : resolveSnapshot(name, options.nested("snapshot")),
     clock: options.object<Clock>("clock", ["now", "schedule"]) ?? systemClock,
     random: random ?? Math.random,
   };
@@ -252,6 +275,20 @@ function resolveDiscovery(given: unknown): Discovery {
   throw new TypeError(
     `discovery must be a source such as list() or file(), or an array of endpoints, got ${show(given)}`,
   );
+}
+
+function resolveSnapshot(name: string, options: OptionReader): ResolvedOptions["snapshot"] {
+  const path = options.string("path");
+  if (path === undefined)
+    throw new TypeError("snapshot.path must be given: a file, or a folder with a slash");
+  const waitMs = options.number("waitMs", { default: 500, min: 0, max: longestTimerMs });
+  options.end();
+  return { path: resolvePath(isFolder(path) ? `${path}${encodeURIComponent(name)}.json` : path), waitMs };
+}
+
+/** Whether a snapshot's path is that of a folder, with a file for each service. */
+export function isFolder(path: string): boolean {
+  return path.endsWith("/") || path.endsWith(sep);
 }
 
 function resolveTimeouts(options: OptionReader): ResolvedOptions["timeouts"] {

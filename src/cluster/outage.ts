@@ -38,12 +38,14 @@ export class Outage {
     return true;
   }
 
-  /**
-   * What an attempt's outcome says of its node. One that began in an outage and fails when that is over says nothing:
-   * there are as many of these as calls begin in `attemptMs`.
-   */
+  /** Whether an attempt began in an outage that is over: neither its failure nor how long it took says anything. */
+  includes(attempt: Attempt): boolean {
+    return attempt.startedAt < this.#endedAt;
+  }
+
+  /** What an attempt's outcome says of its node: there are as many of an outage as calls begin in `attemptMs`. */
   judged(attempt: Attempt, outcome: Outcome): Outcome {
-    const isOfOutage = outcome.kind === "failure" && attempt.startedAt < this.#endedAt;
+    const isOfOutage = outcome.kind === "failure" && this.includes(attempt);
     return isOfOutage && attempt.node.isFit ? causedByOutage : outcome;
   }
 }

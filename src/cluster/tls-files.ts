@@ -34,13 +34,14 @@ export class TlsFiles {
 
   /**
    * @param report told of files that changed and cannot be used.
-   * @throws TypeError for a file that cannot be read or used, naming the option and the path.
+   * @throws TypeError for a file that cannot be read, and for what cannot be used, naming the option.
    */
   constructor(options: ResolvedOptions["tls"], report: (error: Error) => void) {
     this.#options = options;
     this.#report = report;
-    this.#current = options;
     const paths = fields.flatMap((field) => options[fileOptions[field]] ?? []);
+    this.#current = options;
+    // What is given as it is is for each connection to judge.
     if (paths.length === 0) return;
     this.#current = this.#readAtStart();
     for (const path of paths) void this.#watch(path);
@@ -70,7 +71,8 @@ export class TlsFiles {
     try {
       check(material);
     } catch (error) {
-      throw new TypeError(`tls files cannot be used: ${(error as Error).message}`);
+      const given = fields.filter((field) => material[field] !== undefined).map((field) => `tls.${field}`);
+      throw new TypeError(`${given.join(", ")} cannot be used: ${(error as Error).message}`);
     }
     return material;
   }

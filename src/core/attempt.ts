@@ -14,6 +14,8 @@ export class Attempt {
   readonly blockedAtStart: number;
   /** When the request went out, where it first had to wait for a connection: that wait is not the node's speed. */
   #sentAt: number;
+  /** How long it waited for one of the node's connections, which other calls of ours had in use. */
+  #lineMs = 0;
   /** Time to the final headers; undefined until they came. */
   latencyMs: number | undefined;
   /** Of the answer; undefined until its final headers came. */
@@ -31,9 +33,14 @@ export class Attempt {
     node.begin();
   }
 
-  /** How long the node has had, without the time in which this process could not have noticed an answer. */
+  /** How long the node has had: without the wait in line, and the time in which this process could notice no answer. */
   elapsedMs(now: number, blockedMs: number): number {
-    return Math.max(0, now - this.startedAt - (blockedMs - this.blockedAtStart));
+    return Math.max(0, now - this.startedAt - this.#lineMs - (blockedMs - this.blockedAtStart));
+  }
+
+  /** It waited for so long for one of the node's connections, all of which were in use. */
+  leftLine(waitedMs: number): void {
+    this.#lineMs += waitedMs;
   }
 
   /** The same from when the request went out. */
@@ -46,10 +53,15 @@ export class Attempt {
     this.#sentAt = now;
   }
 
-  /** The final headers are here. A bad answer, however fast, never lowers the node's latency. */
-  answered(good: boolean, now: number, blockedMs: number): void {
+  /**
+   * The final headers are here. A bad answer, however fast, never lowers the node's latency.
+   *
+   * @param isSample whether the time that it took says anything of the node.
+   */
+  answered(good: boolean, now: number, blockedMs: number, isSample = true): void {
     if (this.ended || this.latencyMs !== undefined) return;
     this.latencyMs = this.waitedMs(now, blockedMs);
+    if (!isSample) return;
     if (good) this.node.answered(this.latencyMs, now);
     else this.node.stalled(this.latencyMs, now);
   }

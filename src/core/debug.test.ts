@@ -56,6 +56,21 @@ const cases: readonly {
     "orders: discovery: bad line and another [31m",
   ],
   [
+    "evenkeel:registration:state",
+    { service: "orders", address: "http://10.0.0.1:8080", id: "10.0.0.1:8080:5eed", state: "registered" },
+    "orders: http://10.0.0.1:8080 is registered as 10.0.0.1:8080:5eed",
+  ],
+  [
+    "evenkeel:registration:error",
+    { service: "orders", address: "http://10.0.0.1:8080", error: new Error("etcd is down") },
+    "orders: registration of http://10.0.0.1:8080: etcd is down",
+  ],
+  [
+    "evenkeel:registration:error",
+    { service: "orders", address: undefined, error: new Error("no database yet") },
+    "orders: registration: no database yet",
+  ],
+  [
     "evenkeel:retry",
     {
       service: "orders",

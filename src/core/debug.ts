@@ -13,6 +13,8 @@ import {
   discoveryUpdates,
   type Events,
   nodeStates,
+  registrationErrors,
+  registrationStates,
   rejects,
   retries,
 } from "./events.ts";
@@ -36,6 +38,9 @@ const lines: Lines = {
   "evenkeel:discovery:update": ({ endpoints, added, removed, changed }) =>
     `discovery: ${endpoints} endpoints, ${added} added, ${removed} removed, ${changed} changed`,
   "evenkeel:discovery:error": ({ error }) => `discovery: ${textOf(error)}`,
+  "evenkeel:registration:state": ({ address, id, state }) => `${address} is ${state} as ${id}`,
+  "evenkeel:registration:error": ({ address, error }) =>
+    `registration${address === undefined ? "" : ` of ${address}`}: ${textOf(error)}`,
   "evenkeel:retry": ({ address, attempt, delayMs, reason, detail }) =>
     `attempt ${attempt} follows in ${delayMs.toFixed(1)} ms, as ${address} failed (${detail === "" ? reason : `${reason}: ${detail}`})`,
   "evenkeel:reject": ({ code, message }) => `refused, ${code}: ${message}`,
@@ -47,6 +52,8 @@ const channels = {
   "evenkeel:node:state": nodeStates,
   "evenkeel:discovery:update": discoveryUpdates,
   "evenkeel:discovery:error": discoveryErrors,
+  "evenkeel:registration:state": registrationStates,
+  "evenkeel:registration:error": registrationErrors,
   "evenkeel:retry": retries,
   "evenkeel:reject": rejects,
 } as const;

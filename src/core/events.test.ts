@@ -14,6 +14,8 @@ describe("events", () => {
       "evenkeel:discovery:error",
       "evenkeel:discovery:update",
       "evenkeel:node:state",
+      "evenkeel:registration:error",
+      "evenkeel:registration:state",
       "evenkeel:reject",
       "evenkeel:retry",
     ]);

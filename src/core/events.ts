@@ -81,6 +81,21 @@ export interface DiscoveryErrorEvent {
   readonly error: unknown;
 }
 
+export interface RegistrationStateEvent {
+  readonly service: string;
+  readonly address: string;
+  readonly id: string;
+  /** What one registry has come to hold of this process's own server. */
+  readonly state: "registered" | "deregistered";
+}
+
+export interface RegistrationErrorEvent {
+  readonly service: string;
+  /** Undefined before the server listens. */
+  readonly address: string | undefined;
+  readonly error: unknown;
+}
+
 export interface RetryEvent {
   readonly service: string;
   /** The node whose attempt is made good. */
@@ -106,6 +121,8 @@ export interface Events {
   readonly "evenkeel:node:state": NodeStateEvent;
   readonly "evenkeel:discovery:update": DiscoveryUpdateEvent;
   readonly "evenkeel:discovery:error": DiscoveryErrorEvent;
+  readonly "evenkeel:registration:state": RegistrationStateEvent;
+  readonly "evenkeel:registration:error": RegistrationErrorEvent;
   readonly "evenkeel:retry": RetryEvent;
   readonly "evenkeel:reject": RejectEvent;
 }
@@ -121,5 +138,11 @@ export const attemptEnds: Channel<AttemptEndEvent> = typedChannel("evenkeel:atte
 export const nodeStates: Channel<NodeStateEvent> = typedChannel("evenkeel:node:state");
 export const discoveryUpdates: Channel<DiscoveryUpdateEvent> = typedChannel("evenkeel:discovery:update");
 export const discoveryErrors: Channel<DiscoveryErrorEvent> = typedChannel("evenkeel:discovery:error");
+export const registrationStates: Channel<RegistrationStateEvent> = typedChannel(
+  "evenkeel:registration:state",
+);
+export const registrationErrors: Channel<RegistrationErrorEvent> = typedChannel(
+  "evenkeel:registration:error",
+);
 export const retries: Channel<RetryEvent> = typedChannel("evenkeel:retry");
 export const rejects: Channel<RejectEvent> = typedChannel("evenkeel:reject");

@@ -14,6 +14,8 @@ import { EndpointChecker } from "./checker.ts";
 import { Debounce } from "./debounce.ts";
 import { EmptyDoubt } from "./doubt.ts";
 import { type GuardedSet, KeptSet } from "./kept-set.ts";
+import { LastGood } from "./last-good.ts";
+import type { Snapshot, SnapshotStore } from "./snapshot-file.ts";
 import { Watcher } from "./watcher.ts";
 
 export type { GuardedSet };
@@ -32,6 +34,8 @@ export interface GuardOptions {
   apply(set: GuardedSet): void;
   /** Is told of errors of the source, refused endpoints and doubted sets. */
   report(error: unknown): void;
+  /** Keeps the last believed set for the next start. Not used for a source with `subscribe`. */
+  readonly snapshot?: { readonly store: SnapshotStore; readonly waitMs: number } | undefined;
   /** After an update, changes are merged until they pause this long. Default 100: a deploy's pushes come closer. */
   readonly debounceMs?: number | undefined;
   /** The longest that a change waits for a pause. Default 1,000: an instance that went must not be called longer. */
@@ -59,6 +63,9 @@ export class Guard {
   readonly #debounce: Debounce<readonly Endpoint[]>;
   readonly #doubt: EmptyDoubt;
   readonly #set: KeptSet;
+  readonly #lastGood: LastGood | undefined;
+  /** The set in use is a remembered one: no source has named it. */
+  #isRecalled = false;
   #state: DiscoveryState = { state: "never", staleSince: undefined };
   #unsubscribe: (() => void) | undefined;
   #phase: "new" | "started" | "closed" = "new";
@@ -89,6 +96,18 @@ export class Guard {
     this.#checker = new EndpointChecker({ scheme: options.scheme });
     this.#debounce = new Debounce(clock, debounceMs, debounceMaxMs, (endpoints) => this.#accept(endpoints));
     this.#doubt = new EmptyDoubt(clock, emptyConfirmMs, () => this.#relist());
+    const { wallClock = Date.now } = options;
+    const snapshot = discovery.subscribe === undefined ? options.snapshot : undefined;
+    this.#lastGood =
+      snapshot &&
+      new LastGood({
+        ...snapshot,
+        service,
+        clock,
+        wallClock,
+        recall: (remembered) => this.#recall(remembered),
+        report: (error) => this.#report(error),
+      });
     this.#watcher = new Watcher(
       discovery,
       { service, clock, random, backoffMs, backoffMaxMs, stableMs },
@@ -108,8 +127,10 @@ export class Guard {
   start(): void {
     if (this.#phase !== "new") return;
     this.#phase = "started";
-    if (this.#discovery.subscribe === undefined) this.#watcher.start();
-    else this.#subscribe(this.#discovery.subscribe.bind(this.#discovery));
+    if (this.#discovery.subscribe === undefined) {
+      this.#lastGood?.start();
+      this.#watcher.start();
+    } else this.#subscribe(this.#discovery.subscribe.bind(this.#discovery));
   }
 
   /** A connection or a check to this endpoint failed: if it is suspect, it is dropped now. */
@@ -122,6 +143,7 @@ export class Guard {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
     this.#watcher.close();
+    this.#lastGood?.close();
     this.#debounce.close();
     this.#doubt.clear();
     this.#set.close();
@@ -144,11 +166,33 @@ export class Guard {
     this.#debounce.flush();
     this.#becomeStale();
     this.#report(error);
+    this.#lastGood?.sourceFailed();
   }
 
   #ended(silent: boolean): void {
     this.#debounce.flush();
-    if (silent) this.#report(new Error(`${this.#options.service}: discovery ended without naming a set`));
+    if (!silent) return;
+    this.#report(new Error(`${this.#options.service}: discovery ended without naming a set`));
+    this.#lastGood?.sourceFailed();
+  }
+
+  /** Uses a set of an earlier start, as stale, while nothing else is known. */
+  #recall({ endpoints, savedAt }: Snapshot): void {
+    // An empty answer is as good as none, unless it may be meant.
+    if (this.#set.size > 0 || (this.#state.state !== "never" && this.#options.allowEmpty)) return;
+    const errors: unknown[] = [];
+    const next = this.#check(endpoints, errors);
+    if (next !== undefined && next.size > 0) {
+      const { service } = this.#options;
+      const since = new Date(savedAt).toISOString();
+      errors.push(
+        new Error(`${service}: discovery has named no set; ${next.size} endpoints of ${since} are used`),
+      );
+      this.#state = { state: "stale", staleSince: savedAt };
+      this.#isRecalled = true;
+      this.#set.replace(next);
+    }
+    this.#reportAll(errors);
   }
 
   #relist(): void {
@@ -180,13 +224,19 @@ export class Guard {
     } else if (next.size > 0 || this.#set.size === 0) {
       this.#doubt.clear();
       this.#state = fresh;
-      this.#set.update(next, (removed, known) => {
-        const kept = `they stay as suspect for up to ${suspectGraceMs ?? defaultGraceMs} ms`;
-        errors.push(new Error(`${service}: one update removed ${removed} of ${known} endpoints; ${kept}`));
-      });
+      // A set of an earlier start is no evidence against what the source says now.
+      if (this.#isRecalled) this.#set.replace(next);
+      else
+        this.#set.update(next, (removed, known) => {
+          const kept = `they stay as suspect for up to ${suspectGraceMs ?? defaultGraceMs} ms`;
+          errors.push(new Error(`${service}: one update removed ${removed} of ${known} endpoints; ${kept}`));
+        });
+      this.#isRecalled = false;
+      if (next.size === 0) this.#lastGood?.sourceFailed();
     } else if (this.#isBelievedEmpty(errors)) {
       this.#state = fresh;
       this.#set.replace(next);
+      this.#isRecalled = false;
     } else {
       this.#becomeStale();
     }
@@ -229,6 +279,7 @@ export class Guard {
   }
 
   #apply(set: GuardedSet): boolean {
+    if (this.#state.state === "fresh" && set.endpoints.length > 0) this.#lastGood?.known(set.endpoints);
     try {
       this.#options.apply(set);
       return true;

@@ -138,6 +138,11 @@ test.each<[unknown, ErrorConstructor, string | RegExp]>([
     "defaults.retry.attempts must be an integer from 1 to 100, got -1",
   ],
   [{ defaults: { polcy: 1 } }, TypeError, 'unknown option defaults.polcy (1); did you mean "policy"?'],
+  [
+    { defaults: { snapshot: { path: "a.json" } } },
+    TypeError,
+    'defaults.snapshot.path must end in a slash, as each service has a file of its own, got "a.json"',
+  ],
   [{ defaults: { name: "x" } }, TypeError, "defaults.name must not be given: each service has its own"],
   [
     { defaults: JSON.parse('{"__proto__":{"retry":false}}') },

@@ -7,6 +7,7 @@ import type { Clock, Timer } from "../core/clock.ts";
 import { type Outcome, success } from "../core/outcome.ts";
 import type { AttemptFault } from "./classify.ts";
 import { type Connection, ConnectionLost } from "./connection.ts";
+import { isGoAway, isStreamRefused } from "./http2-errors.ts";
 
 /** How much of an answer that nobody wants is read to keep its connection, and for how long. */
 const discardBytes = 64 * 1_024;
@@ -18,6 +19,8 @@ type Headers = IncomingHttpHeaders;
 /** The call that the attempt belongs to. */
 export interface AttemptListener {
   readonly clock: Clock;
+  /** It has waited for so long for a connection while other requests used those that there are. */
+  leftLine(waitedMs: number): void;
   /** @param waited the request had to wait for its connection. */
   started(controller: Controller, waited: boolean): void;
   /** A 1xx answer. */
@@ -35,8 +38,8 @@ export interface AttemptListener {
 
 /** The pool that an attempt goes through; not there for a dispatcher of the program's own. */
 export interface AttemptCarrier {
-  /** Whether any of its connections takes requests, now or when it is free. */
-  readonly isServing: boolean;
+  /** Whether it had a connection that takes requests at any time since then. */
+  wasServing(since: number): boolean;
   /** undici is done with the request: it was answered, or met an error. */
   ended(observer: AttemptObserver, error: Error | undefined): void;
   /** The connection was lost before the request began. False if it cannot go out on another one. */
@@ -66,7 +69,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
   carrier: AttemptCarrier | undefined = undefined;
   connection: Connection | undefined = undefined;
   options: Dispatcher.DispatchOptions | undefined = undefined;
-  /** When it was given to its connection, on the balancer's clock. */
+  /** When it was given to its connection, or before that joined the line for one; on the balancer's clock. */
   dispatchedAt = 0;
   #moves = 0;
   /** Something of the answer came. */
@@ -82,9 +85,14 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
     this.#listener = listener;
   }
 
+  /** It is its turn to be sent. */
+  leaveLine(now: number): void {
+    if (this.isInLine) this.#listener.leftLine(now - this.dispatchedAt);
+  }
+
   /** Whether it waits for a connection, all of which are in use. */
   get isInLine(): boolean {
-    return this.connection === undefined && this.carrier?.isServing === true;
+    return this.connection === undefined && this.carrier?.wasServing(this.dispatchedAt) === true;
   }
 
   /**
@@ -162,7 +170,9 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
   }
 
   onRequestUpgrade(_controller: Controller, status: number, headers: Headers, socket: Duplex): void {
-    this.#leaveCarrier(undefined);
+    // Over HTTP/2 the "socket" is a stream of a connection that goes on, and this is its request as long as it is open.
+    if (this.connection?.isMultiplexed === true) socket.once("close", () => this.#leaveCarrier(undefined));
+    else this.#leaveCarrier(undefined);
     if (this.#state !== "open") {
       socket.destroy();
       return;
@@ -201,9 +211,12 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
     if (this.#byHandler) return "handler";
     if (this.controller === undefined) return "unsent";
     if (error === refused) return "refused";
+    if (!this.#heard && isStreamRefused(error)) return "refused";
     // A peer that ends a session before it answered anything on it is not just closing.
     const hasServed = connection !== undefined && connection.answered > 0;
-    if (error instanceof ConnectionLost && error.unprocessed) return hasServed ? "unprocessed" : "refused";
+    // Requests whose body cannot be sent again by undici come out at once, with the GOAWAY that left them out.
+    const isLeftOut = error instanceof ConnectionLost ? error.unprocessed : !this.#heard && isGoAway(error);
+    if (isLeftOut) return hasServed ? "unprocessed" : "refused";
     if (hasServed && !connection.isMultiplexed && !this.#heard && connection.idleBeforeMs >= staleFromMs) {
       return "stale";
     }

@@ -15,7 +15,8 @@ export interface LimitWaiter {
 export class ConnectionLimits {
   readonly #total: number;
   readonly #connectingAtOnce: number;
-  readonly #waiters: Set<LimitWaiter> = new Set();
+  /** And whether each of them has no connection at all. */
+  readonly #waiters: Map<LimitWaiter, boolean> = new Map();
   #open = 0;
   #connecting = 0;
 
@@ -46,6 +47,12 @@ export class ConnectionLimits {
     return this.#waiters.size > 0;
   }
 
+  /** Whether a node that has no connection at all waits for one. */
+  get hasHungry(): boolean {
+    for (const isHungry of this.#waiters.values()) if (isHungry) return true;
+    return false;
+  }
+
   /**
    * Counts a connection that is about to be made. When there is no room, `waiter` is told later.
    *
@@ -59,7 +66,7 @@ export class ConnectionLimits {
       this.#connecting++;
       return true;
     }
-    this.#waiters.add(waiter);
+    this.#waiters.set(waiter, isFirst);
     return false;
   }
 
@@ -89,8 +96,9 @@ export class ConnectionLimits {
 
   #wake(): void {
     if (this.#waiters.size === 0) return;
-    // Whoever still finds no room waits again, behind those that were not asked.
-    for (const waiter of [...this.#waiters]) {
+    // Those that have nothing come first. Whoever still finds no room waits again, behind those that were not asked.
+    const inTurn = [...this.#waiters].sort(([, left], [, right]) => Number(right) - Number(left));
+    for (const [waiter] of inTurn) {
       if (this.#open >= this.#total) return;
       this.#waiters.delete(waiter);
       waiter.roomAppeared();

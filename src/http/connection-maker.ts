@@ -18,10 +18,13 @@ export interface ConnectionDemand {
   readonly standing: number;
   /** Connections that should be in the making. */
   readonly wanted: number;
+  /** Whether calls wait for them, or they are only to be kept ready. */
+  readonly isPressing: boolean;
   /** How many may be in the making at once. */
   readonly atOnce: number;
   made(socket: Socket): void;
-  failed(error: Error): void;
+  /** @param startedAt when the connection began to be made. */
+  failed(error: Error, startedAt: number): void;
 }
 
 export interface ConnectionMakerOptions {
@@ -40,6 +43,7 @@ export class ConnectionMaker implements LimitWaiter {
   #connecting = 0;
   #restsUntil = 0;
   #timer: Timer | undefined = undefined;
+  #timerAt = 0;
   #calmUntil = Number.NEGATIVE_INFINITY;
   #calms = 0;
   #closed = false;
@@ -74,6 +78,8 @@ export class ConnectionMaker implements LimitWaiter {
       demand.standing + this.#connecting < perNode &&
       this.#connecting < Math.min(demand.wanted, demand.atOnce)
     ) {
+      // What is only to be kept ready takes nothing from others.
+      if (!demand.isPressing && limits.isFull) return;
       if (!limits.start(this, demand.standing + this.#connecting === 0)) {
         if (limits.isFull) this.#options.makeRoom();
         return;
@@ -82,9 +88,14 @@ export class ConnectionMaker implements LimitWaiter {
     }
   }
 
-  /** The same, after a while. */
+  /** The same, after a while at the latest. */
   makeIn(delayMs: number): void {
-    this.#timer ??= this.#options.clock.schedule(() => {
+    const { clock } = this.#options;
+    const at = clock.now() + delayMs;
+    if (this.#closed || (this.#timer !== undefined && this.#timerAt <= at)) return;
+    this.#timer?.cancel();
+    this.#timerAt = at;
+    this.#timer = clock.schedule(() => {
       this.#timer = undefined;
       this.make();
     }, delayMs);
@@ -120,19 +131,26 @@ export class ConnectionMaker implements LimitWaiter {
   }
 
   #makeOne(): void {
-    const { limits } = this.#options;
+    const { limits, clock } = this.#options;
+    const startedAt = clock.now();
+    const { connect } = this;
     this.#connecting++;
-    this.connect((error, socket) => {
+    connect((error, socket) => {
       this.#connecting--;
       if (socket === null) {
         limits.failed();
-        if (!this.#closed) this.#demand.failed(error as Error);
+        if (!this.#closed) this.#demand.failed(error as Error, startedAt);
         return;
       }
       limits.connected();
       socket.once("close", () => limits.closed());
-      if (this.#closed) socket.destroy();
-      else this.#demand.made(socket);
+      if (!this.#closed && connect === this.connect) {
+        this.#demand.made(socket);
+        return;
+      }
+      // Nobody wants it, or it shows a certificate that was replaced meanwhile.
+      socket.destroy();
+      this.make();
     });
   }
 }

@@ -7,6 +7,7 @@
  */
 import type { Socket } from "node:net";
 import { type buildConnector, Client } from "undici";
+import { connectNow, dropStrayStreams, freeze } from "./undici-internals.ts";
 
 /** Ends the requests of a connection that is lost; what was the matter is its `cause`. */
 export class ConnectionLost extends Error {
@@ -43,6 +44,8 @@ export class Connection {
   answered = 0;
   /** undici has said at least once that there is room: over HTTP/2, the peer's SETTINGS are here. */
   isSettled = false;
+  /** undici said that there is no room, and not yet that there is again. */
+  saidBusy = false;
   /** It is among its pool's connections with room. */
   isFree = false;
   /** When its last request ended. */
@@ -57,15 +60,18 @@ export class Connection {
 
   readonly #owner: ConnectionOwner;
   #isAttached = false;
+  #loss: ConnectionLost | undefined = undefined;
   #bytesSeen = 0;
 
   /**
    * @param origin what the Host header comes from.
+   * @param servername of all requests over TLS.
    * @param options of undici's Client, but for `connect`.
    */
   constructor(
     socket: Socket,
     origin: URL,
+    servername: string | undefined,
     options: Client.Options,
     owner: ConnectionOwner,
     now: number,
@@ -80,11 +86,14 @@ export class Connection {
     this.client = new Client(origin, { ...options, connect: (_given, callback) => this.#attach(callback) });
     this.client.on("drain", () => {
       this.isSettled = true;
+      this.saidBusy = false;
       this.#owner.roomAppeared(this);
     });
     this.client.on("disconnect", (_origin, _targets, error) => this.#lost(error));
     // Before undici has the socket, and for what it does not tell of.
-    socket.once("close", () => this.#lost(new Error("the connection was closed")));
+    socket.once("close", () => this.#closed());
+    // So that an HTTP/2 peer's SETTINGS and any peer's FIN are read before the first request.
+    connectNow(this.client, servername);
   }
 
   /** Whether undici reads it: before, the peer's silence means nothing. */
@@ -105,7 +114,9 @@ export class Connection {
   retire(): void {
     if (this.state !== "usable") return;
     this.state = "retired";
-    this.client.close(() => {});
+    // A client that never got its socket cannot close it.
+    if (this.#isAttached) this.client.close(() => {});
+    else this.socket.destroy();
   }
 
   /** Closes at once. What is under way fails with `error`. */
@@ -123,7 +134,10 @@ export class Connection {
     // undici takes a socket to keep the process alive until it says otherwise.
     this.socket.ref();
     // Not at once: undici's Client does not go on with its queue from within its connector.
-    queueMicrotask(() => callback(null, this.socket));
+    queueMicrotask(() => {
+      callback(null, this.socket);
+      if (this.isMultiplexed) dropStrayStreams(this.socket);
+    });
   }
 
   #lost(error: Error): void {
@@ -132,7 +146,15 @@ export class Connection {
     // On GOAWAY undici lets go of a session that still answers what the peer accepted, and puts the rest back into its
     // queue. In all other cases the socket is closed, and what is in the queue may have been processed.
     const isGoAway = !this.socket.destroyed;
-    this.client.destroy(new ConnectionLost(error, isGoAway), () => {});
+    this.#loss = new ConnectionLost(error, isGoAway);
+    if (isGoAway) freeze(this.client, this.#loss);
+    else this.client.destroy(this.#loss, () => {});
     this.#owner.connectionLost(this, error);
+  }
+
+  #closed(): void {
+    this.#lost(new Error("the connection was closed"));
+    // Of a session that was ended by GOAWAY, what is left now was not answered.
+    if (this.#loss?.unprocessed === true) this.client.destroy(this.#loss.cause, () => {});
   }
 }

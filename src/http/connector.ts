@@ -59,8 +59,9 @@ export function createConnector(address: Address, options: ConnectorOptions): Co
   } as buildConnector.Options;
   return (callback) => {
     const dueAt = clock.now() + connectMs;
+    let socket: Socket | undefined;
     const giveUp = () => {
-      socket.destroy(
+      socket?.destroy(
         new errors.ConnectTimeoutError(`no connection to ${address.text} within ${connectMs} ms`),
       );
     };
@@ -70,13 +71,20 @@ export function createConnector(address: Address, options: ConnectorOptions): Co
       if (lateMs < blockedFromMs) giveUp();
       else timer = clock.schedule(giveUp, Math.min(lateMs, connectMs));
     }, connectMs);
-    // The types hide it, but the connector returns the socket (undici.md, "Dead peer").
-    const socket = connect(target, (error, connected) => {
+    try {
+      // The types hide it, but the connector returns the socket (undici.md, "Dead peer").
+      socket = connect(target, (error, connected) => {
+        timer.cancel();
+        if (socket !== undefined) connecting.delete(socket);
+        // On failure undici leaves the second one out.
+        callback(error, (connected ?? null) as Socket | null);
+      }) as unknown as Socket;
+    } catch (error) {
       timer.cancel();
-      connecting.delete(socket);
-      // On failure undici leaves the second one out.
-      callback(error, (connected ?? null) as Socket | null);
-    }) as unknown as Socket;
+      // As an event would come: whoever asked is not done with asking.
+      queueMicrotask(() => callback(error as Error, null));
+      return;
+    }
     // Whoever waits for the connection has a deadline of its own that keeps the process alive.
     socket.unref();
     connecting.add(socket);

@@ -120,6 +120,8 @@ export class Exchange extends Call implements Controller, AttemptListener {
 
   resume(): void {
     this.#paused = false;
+    // From here on it is the node that is waited for.
+    this.bodyHeard();
     this.#observer?.controller?.resume();
   }
 
@@ -146,6 +148,14 @@ export class Exchange extends Call implements Controller, AttemptListener {
 
   protected override isUnsent(): boolean {
     return this.#observer?.controller === undefined;
+  }
+
+  protected override bodyIdleError(message: string): Error {
+    return new errors.BodyTimeoutError(`${this.cluster.name}: ${message}`);
+  }
+
+  protected override isBodyPaused(): boolean {
+    return this.#paused;
   }
 
   protected override isInLine(): boolean {
@@ -212,7 +222,11 @@ export class Exchange extends Call implements Controller, AttemptListener {
       const { body } = options;
       if (attempt.number > 1 || bodyKind(body) !== "once") return options;
       // A dispatcher of the program's own may read the body and say only then that the request never started.
-      const isKept = this.canRepeat || this.cluster.options.connections.factory !== undefined;
+      // Over HTTP/2 a node may take in part of a body and then say that it has not processed the call.
+      const { factory, http2 } = this.cluster.options.connections;
+      const isSecure = attempt.node.endpoint.address.scheme === "https";
+      const mayBeRefused = http2 === "prior-knowledge" || (http2 === "auto" && isSecure);
+      const isKept = this.canRepeat || factory !== undefined || mayBeRefused;
       // A stream that need not be kept goes out as it came: its `errored` tells whose fault an error is.
       const isStream = "pipe" in (body as object);
       if (isStream && !(isKept && Symbol.asyncIterator in (body as object))) return options;
@@ -225,6 +239,10 @@ export class Exchange extends Call implements Controller, AttemptListener {
 
   get clock(): Clock {
     return this.cluster.clock;
+  }
+
+  leftLine(waitedMs: number): void {
+    this.attempt?.leftLine(waitedMs);
   }
 
   started(controller: Controller, waited: boolean): void {
@@ -246,12 +264,13 @@ export class Exchange extends Call implements Controller, AttemptListener {
     }
     const isEventStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
     if (isEventStream) this.#host.endless.add(this);
-    this.answered(outcome.kind === "success", isEventStream);
+    this.answered(outcome.kind === "success", isEventStream, this.cluster.options.timeouts.bodyIdleMs);
     this.#handler.onResponseStart?.(this, status, headers, message);
     return true;
   }
 
   received(chunk: Buffer): void {
+    this.bodyHeard();
     this.#handler.onResponseData?.(this, chunk);
   }
 

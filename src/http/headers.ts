@@ -78,3 +78,34 @@ export function withAddedHeaders(
   merged.push(...added);
   return { ...options, headers: merged as string[] };
 }
+
+/** Headers that belong to one HTTP/1.1 connection, beside those that undici refuses anyway (RFC 9113, section 8.2.2). */
+const connectionHeaders: ReadonlySet<string> = new Set(["te", "proxy-connection", "http2-settings"]);
+
+/**
+ * The options without headers that HTTP/2 does not allow, as they come along when a call is passed on. Node.js ends the
+ * whole session for one of them, and with it the calls of others.
+ */
+export function withoutConnectionHeaders(options: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
+  const { headers } = options;
+  if (typeof headers !== "object" || headers === null) return options;
+  let isClean = true;
+  const kept: unknown[] = [];
+  const look = (name: unknown, value: unknown) => {
+    const lower = typeof name === "string" ? name.toLowerCase() : "";
+    if (!connectionHeaders.has(lower) || (lower === "te" && firstOf(value) === "trailers"))
+      kept.push(name, value);
+    else isClean = false;
+  };
+  if (Array.isArray(headers)) {
+    for (let index = 0; index + 1 < headers.length; index += 2) look(headers[index], headers[index + 1]);
+  } else if (Symbol.iterator in headers) {
+    for (const entry of headers as Iterable<unknown>) {
+      if (!Array.isArray(entry)) return options;
+      look(entry[0], entry[1]);
+    }
+  } else {
+    for (const name of Object.keys(headers)) look(name, (headers as Record<string, unknown>)[name]);
+  }
+  return isClean ? options : { ...options, headers: kept as string[] };
+}

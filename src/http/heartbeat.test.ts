@@ -65,9 +65,18 @@ describe("Heartbeat", () => {
     const { clock, connection } = start();
     clock.advance(500);
     clock.block(5_000);
-    clock.advance(900);
+    clock.advance(300);
     expect(connection.destroyedWith).toBeUndefined();
     clock.advance(300);
+    expect(connection.destroyedWith).toBeDefined();
+  });
+
+  it("finds a peer that is gone although this process stands still now and then", () => {
+    const { clock, connection } = start();
+    for (let round = 0; round < 8; round++) {
+      clock.block(200);
+      clock.advance(200);
+    }
     expect(connection.destroyedWith).toBeDefined();
   });
 

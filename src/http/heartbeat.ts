@@ -7,7 +7,7 @@
 import type { Clock, Timer } from "../core/clock.ts";
 import type { Connection } from "./connection.ts";
 
-/** A tick as late as this means that this process stood still: what the peer sent may wait to be read. */
+/** A tick as late as this means that this process stood still, and could not have read what the peer sent meanwhile. */
 const blockedFromMs = 50;
 
 /** The peer did not answer a PING in time. */
@@ -63,21 +63,24 @@ export class Heartbeat {
   #tick(): void {
     this.#timer = undefined;
     const now = this.#clock.now();
-    const wasBlocked = now - this.#dueAt > blockedFromMs;
-    for (const connection of this.#connections) this.#look(connection, wasBlocked, now);
+    const lateMs = now - this.#dueAt;
+    const blockedMs = lateMs > blockedFromMs ? lateMs : 0;
+    for (const connection of this.#connections) this.#look(connection, blockedMs, now);
     if (this.#connections.size > 0) this.#schedule();
   }
 
-  #look(connection: Connection, wasBlocked: boolean, now: number): void {
+  #look(connection: Connection, blockedMs: number, now: number): void {
     if (connection.state === "gone") {
       this.#connections.delete(connection);
       return;
     }
-    connection.listen(now);
-    // Before its first request undici does not speak to the peer, which has nothing to say then.
-    if (wasBlocked || !connection.isAttached) connection.heardAt = now;
-    const { suspectSince, heardAt } = connection;
-    if (suspectSince !== undefined && heardAt > suspectSince) this.#listener.heard(connection);
+    if (connection.listen(now)) {
+      if (connection.suspectSince !== undefined) this.#listener.heard(connection);
+      return;
+    }
+    // Before its first request undici may not speak to the peer, which then has nothing to say.
+    if (!connection.isAttached) connection.heardAt = now;
+    connection.heardAt += blockedMs;
     if (now - connection.heardAt <= this.#silentMs) return;
     this.#connections.delete(connection);
     const error = new PingTimeoutError(

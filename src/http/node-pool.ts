@@ -14,6 +14,7 @@ import type { AttemptCarrier, AttemptObserver } from "./attempt-observer.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { type ConnectionDemand, ConnectionMaker, type ConnectionMakerOptions } from "./connection-maker.ts";
 import type { Connect, Http2 } from "./connector.ts";
+import { withoutConnectionHeaders } from "./headers.ts";
 import { isCalmDemanded } from "./http2-errors.ts";
 import { WaitingLine, type WaitingLineOptions } from "./waiting-line.ts";
 
@@ -28,6 +29,8 @@ export interface NodePoolOptions extends ConnectionMakerOptions, Omit<WaitingLin
   /** What the Host header comes from. */
   readonly origin: URL;
   readonly isSecure: boolean;
+  /** Of the requests to an https node. */
+  readonly servername: string | undefined;
   readonly http2: Http2;
   readonly connectingPerNode: number;
   readonly idleMs: number;
@@ -41,6 +44,11 @@ export interface NodePoolOptions extends ConnectionMakerOptions, Omit<WaitingLin
   readonly createUpgradePool: () => NodePool;
   /** Told of each HTTP/2 connection, to watch it for as long as it is usable. */
   readonly watch: (connection: Connection) => void;
+}
+
+/** A connection that was being made was given up for a new one: no failure. */
+export class ConnectRestarted extends Error {
+  override readonly name: string = "ConnectRestarted";
 }
 
 export class NodePool extends EventEmitter implements AttemptCarrier, ConnectionOwner, ConnectionDemand {
@@ -57,6 +65,8 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   readonly #maker: ConnectionMaker;
   /** Undefined until a connection stood. */
   #isMultiplexed: boolean | undefined;
+  /** When the last of its connections went. */
+  #stoodUntil = Number.NEGATIVE_INFINITY;
   #needsDrain = false;
   /** For upgrades, where the node may be spoken to in HTTP/2. */
   #upgradePool: NodePool | undefined = undefined;
@@ -85,8 +95,8 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     };
   }
 
-  get isServing(): boolean {
-    return this.#connections.size > 0;
+  wasServing(since: number): boolean {
+    return this.#connections.size > 0 || this.#stoodUntil >= since;
   }
 
   get isEmpty(): boolean {
@@ -99,7 +109,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     const now = this.#options.clock.now();
     this.usedAt = now;
     if (options.upgrade && this.#isMultiplexed !== false && this.#options.isSecure) {
-      this.#upgradePool ??= this.#options.createUpgradePool();
+      this.#upgradePool ??= this.#createUpgradePool();
       return this.#upgradePool.dispatch(options, observer);
     }
     observer.carrier = this;
@@ -161,19 +171,16 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
       if (connection.active === 0) this.#retire(connection);
       return;
     }
-    if (connection.suspectSince !== undefined) return;
+    if (connection.suspectSince !== undefined || connection.saidBusy) return;
     this.#free.push(connection);
     connection.isFree = true;
     this.#serveLine(now);
-    if (this.#needsDrain && this.#free.length > 0) {
-      this.#needsDrain = false;
-      this.emit("drain", this.#options.origin, [connection.client]);
-    }
+    this.#tellRoom();
   }
 
   connectionLost(connection: Connection, error: Error): void {
     this.#unfree(connection);
-    this.#connections.delete(connection);
+    this.#leave(connection);
     if (connection.socket.destroyed) this.#ending.delete(connection);
     else this.#ending.add(connection);
     this.emit("disconnect", this.#options.origin, [connection.client], error);
@@ -182,9 +189,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
       this.#maker.calm();
       if (this.#connections.size === 0) this.#line.failAll(error);
     }
-    if (this.#line.size > 0) this.#maker.make();
-    // A peer that closes what it has just accepted must not be connected to in a loop.
-    else if (this.#options.minPerNode > 0) this.#maker.makeIn(keepReadyMs);
+    this.#replace();
   }
 
   /** The peer of a suspect connection was heard. */
@@ -194,6 +199,10 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   }
 
   // What the maker of connections asks and tells.
+
+  get isPressing(): boolean {
+    return this.#line.size > 0;
+  }
 
   get standing(): number {
     return this.#connections.size;
@@ -220,14 +229,14 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   }
 
   made(socket: Socket): void {
-    const { clock, maxAgeMs, random, origin, client, http2, isSecure, address } = this.#options;
+    const { clock, maxAgeMs, random, origin, servername, client, http2, isSecure, address } = this.#options;
     const now = clock.now();
     const expiresAt = now + maxAgeMs * (1 - ageJitter * random());
-    const connection = new Connection(socket, origin, client, this, now, expiresAt);
+    const connection = new Connection(socket, origin, servername, client, this, now, expiresAt);
     if (isSecure && http2 === "prior-knowledge" && !connection.isMultiplexed) {
       const error = new Error(`${address} does not speak HTTP/2`);
       connection.destroy(error);
-      this.failed(error);
+      this.failed(error, now);
       return;
     }
     this.#isMultiplexed = connection.isMultiplexed;
@@ -239,13 +248,24 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     this.#maker.make();
   }
 
-  failed(error: Error): void {
+  failed(error: Error, startedAt: number): void {
+    if (error instanceof ConnectRestarted) {
+      this.#maker.make();
+      return;
+    }
     this.emit("connectionError", this.#options.origin, [], error);
-    if (this.#connections.size === 0) this.#line.failAll(error);
-    // The others serve on. For our own shortage nobody needs to be told; else one call is, and by it the cluster.
-    else if (outcomeOfError(error).reason === "shortage") this.#maker.rest(shortageMs);
-    else this.#line.failFirst(error);
-    if (this.#line.size > 0) this.#maker.make();
+    const { reason } = outcomeOfError(error);
+    if (this.#connections.size > 0) {
+      // The others serve on. For our own shortage nobody needs to be told; else one call is, and by it the cluster.
+      if (reason === "shortage") this.#maker.rest(shortageMs);
+      else this.#line.failFirst(error);
+    } else if (reason === "error" || reason === "timeout") {
+      // It took its time, and tells nothing to whoever came when it was half over: it may be better by now.
+      this.#line.failThose(error, (startedAt + this.#options.clock.now()) / 2);
+    } else {
+      this.#line.failAll(error);
+    }
+    this.#replace();
   }
 
   // What its owner asks for.
@@ -263,10 +283,15 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     this.#upgradePool?.sweep(now);
   }
 
-  /** Closes a connection that nothing is sent over; false if there is none. */
-  closeIdle(): boolean {
-    const idle = this.#free.find((connection) => connection.active === 0);
-    if (idle === undefined) return this.#upgradePool?.closeIdle() ?? false;
+  /**
+   * Closes a connection that nothing is sent over; false if there is none.
+   *
+   * @param spare only one that need not be kept ready.
+   */
+  closeIdle(spare: boolean): boolean {
+    const mayGo = !spare || this.#connections.size > this.#options.minPerNode;
+    const idle = mayGo ? this.#free.find(({ active }) => active === 0) : undefined;
+    if (idle === undefined) return this.#upgradePool?.closeIdle(spare) ?? false;
     this.#retire(idle);
     return true;
   }
@@ -297,6 +322,12 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     }
   }
 
+  #createUpgradePool(): NodePool {
+    const pool = this.#options.createUpgradePool();
+    pool.on("drain", (...event) => this.emit("drain", ...event));
+    return pool;
+  }
+
   #send(
     connection: Connection,
     options: Dispatcher.DispatchOptions,
@@ -312,13 +343,20 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     // An HTTP/1.1 connection is busy from here on, also for whoever calls from within.
     if (connection.isMultiplexed) connection.listen(now);
     else this.#unfree(connection);
-    let hasRoom = connection.client.dispatch(options, observer);
+    connection.saidBusy = true;
+    const allowed = connection.isMultiplexed ? withoutConnectionHeaders(options) : options;
+    let hasRoom = connection.client.dispatch(allowed, observer);
     // undici refused the call as malformed: the connection is what it was before, and no "drain" will come.
     if (!hasRoom && observer.carrier === undefined && connection.client.stats.size === connection.active) {
       hasRoom = connection.isMultiplexed ? wasFree : connection.active === 0;
     }
-    if (hasRoom) this.roomAppeared(connection);
-    else this.#unfree(connection);
+    if (hasRoom) {
+      connection.saidBusy = false;
+      connection.isSettled = true;
+      this.roomAppeared(connection);
+    } else {
+      this.#unfree(connection);
+    }
   }
 
   #takeFree(now: number): Connection | undefined {
@@ -340,16 +378,40 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   #mustGo(connection: Connection, now: number): boolean {
     if (now >= connection.expiresAt) return true;
     const { limits } = this.#options;
-    // Another node's calls wait for what this one has to spare.
-    return limits.isFull && limits.hasWaiters && this.#line.size === 0 && connection.active === 0;
+    if (connection.active > 0 || !limits.isFull || !limits.hasWaiters) return false;
+    // Another node's calls wait for what this one has to spare; or have no connection at all, while this one has several.
+    return this.#line.size === 0 || (this.#connections.size > 1 && limits.hasHungry);
   }
 
   #retire(connection: Connection): void {
     this.#unfree(connection);
     if (connection.state !== "usable") return;
-    this.#connections.delete(connection);
+    this.#leave(connection);
     this.#ending.add(connection);
     connection.retire();
+    this.#tellRoom();
+  }
+
+  /** Makes what is missing after a connection was lost, or did not come about. */
+  #replace(): void {
+    if (this.#line.size > 0) this.#maker.make();
+    // A peer that closes what it has just accepted must not be connected to in a loop.
+    else if (this.#options.minPerNode > 0) this.#maker.makeIn(keepReadyMs);
+    this.#tellRoom();
+  }
+
+  /** Says that there is room, to whoever was told that there is none. */
+  #tellRoom(): void {
+    if (!this.#needsDrain || this.#destroyed !== undefined || this.#line.size > 0) return;
+    const used = this.#connections.size + this.#maker.connecting;
+    if (this.#free.length === 0 && used >= this.#options.perNode) return;
+    this.#needsDrain = false;
+    this.emit("drain", this.#options.origin, []);
+  }
+
+  #leave(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#stoodUntil = this.#options.clock.now();
   }
 
   #wait(options: Dispatcher.DispatchOptions, observer: AttemptObserver, now: number): void {
@@ -358,6 +420,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     } else if (this.#maker.isCalming(now) && this.#connections.size === 0) {
       observer.failed(new Error("HTTP/2: the node asked for calm (ENHANCE_YOUR_CALM)"), "unsent");
     } else {
+      observer.dispatchedAt = now;
       this.#line.add(observer, options, now);
       this.#maker.make();
     }
@@ -367,7 +430,11 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     if (this.#line.size === 0) return;
     for (let connection = this.#takeFree(now); connection !== undefined; connection = this.#takeFree(now)) {
       const free = connection;
-      if (!this.#line.shift((observer, options) => this.#send(free, options, observer, now))) break;
+      const isServed = this.#line.shift((observer, options) => {
+        observer.leaveLine(now);
+        this.#send(free, options, observer, now);
+      });
+      if (!isServed) break;
     }
     if (this.#line.size === 0) this.#maker.forgetDemand();
   }

@@ -40,6 +40,8 @@ class HandlerListener implements AttemptListener {
     this.clock = clock;
   }
 
+  leftLine(): void {}
+
   started(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     this.#handler.onRequestStart?.(controller, null);

@@ -15,7 +15,7 @@ import type { Connection } from "./connection.ts";
 import { ConnectionLimits } from "./connection-limits.ts";
 import { type Connect, createConnector, type Http2 } from "./connector.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { NodePool } from "./node-pool.ts";
+import { ConnectRestarted, NodePool } from "./node-pool.ts";
 import { PoolDispatcher } from "./pool-dispatcher.ts";
 
 /** How often idle and aged connections are looked for besides each change of the set. */
@@ -111,18 +111,21 @@ export class Pools {
     const onUpdate = () => this.#updated();
     const onRenewal = () => this.#renewed();
     const onGone = (node: Node) => this.release(node);
+    const onOutageEnd = () => this.#beginAnew();
     const source = (node: Node) => this.#dispatcherTo(node);
     // Nothing is known of the connections of a dispatcher of the program's own.
     const counter = (node: Node) => this.#pools.get(node)?.counts;
     updateListeners.add(onUpdate);
     tls.listeners.add(onRenewal);
     nodeSet.goneListeners.add(onGone);
+    nodeSet.outageListeners.add(onOutageEnd);
     connectionSources.add(source);
     connectionCounters.add(counter);
     return () => {
       updateListeners.delete(onUpdate);
       tls.listeners.delete(onRenewal);
       nodeSet.goneListeners.delete(onGone);
+      nodeSet.outageListeners.delete(onOutageEnd);
       connectionSources.delete(source);
       connectionCounters.delete(counter);
     };
@@ -158,6 +161,7 @@ export class Pools {
       address: address.text,
       origin: virtualOrigin(address, this.#options),
       isSecure: address.scheme === "https",
+      servername: address.scheme === "https" ? this.servernameOf(node) : undefined,
       http2,
       perNode: connections.perNode,
       connectingPerNode: connections.connectingPerNode,
@@ -201,22 +205,24 @@ export class Pools {
   }
 
   #clientOptions(): Client.Options {
-    const { connections, timeouts } = this.#options;
+    const { connections } = this.#options;
     return {
       pipelining: 1,
       // Connections that are to be kept ready are closed by the sweep, which counts them.
       keepAliveTimeout: connections.minPerNode > 0 ? longestTimerMs : connections.idleMs,
       // A server's hint may shorten the time that a connection is kept, never lengthen it (undici.md).
       keepAliveMaxTimeout: connections.idleMs,
-      // Attempts have exact deadlines of their own.
+      // Calls have exact deadlines of their own.
       headersTimeout: 0,
-      bodyTimeout: timeouts.bodyIdleMs,
+      bodyTimeout: 0,
     };
   }
 
   /** Closes an idle connection of some other node, to make room within `connections.total`. */
   #makeRoom(): void {
-    for (const pool of this.#pools.values()) if (pool.closeIdle()) return;
+    for (const spare of [true, false]) {
+      for (const pool of this.#pools.values()) if (pool.closeIdle(spare)) return;
+    }
   }
 
   #createConnector(node: Node, http2: Http2): Connect {
@@ -240,6 +246,14 @@ export class Pools {
     const node = this.#nodesOfConnections.get(connection);
     if (node === undefined || connection.active > 0) return;
     this.#cluster.nodeSet.blamed(node, outcomeOfTransportError(error, true), this.#options.clock.now());
+  }
+
+  /**
+   * An outage of all nodes is over. A SYN that was lost in it is sent again after a second, by which time the connection
+   * would have failed, and with it the calls that wait for it.
+   */
+  #beginAnew(): void {
+    for (const socket of this.#connecting) socket.destroy(new ConnectRestarted());
   }
 
   /** The certificates changed. */

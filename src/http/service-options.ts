@@ -1,5 +1,6 @@
 /** What one service of an agent is made of: the defaults, the options of its own over them, and errors that say which. */
-import { type ClusterOptions, resolveOptions } from "../cluster/options.ts";
+import { type ClusterOptions, isFolder, resolveOptions } from "../cluster/options.ts";
+import { show } from "../core/option-reader.ts";
 import { Balancer } from "./balancer.ts";
 
 /**
@@ -43,7 +44,13 @@ export function checkDefaults(defaults: object): void {
     ...merge({ discovery: [] }, given, groups),
     name: "defaults",
   } as unknown as ClusterOptions;
-  naming("defaults", options, () => resolveOptions(options));
+  const { snapshot } = naming("defaults", options, () => resolveOptions(options));
+  const path = options.snapshot?.path ?? "";
+  if (snapshot !== undefined && !isFolder(path)) {
+    throw new TypeError(
+      `defaults.snapshot.path must end in a slash, as each service has a file of its own, got ${show(path)}`,
+    );
+  }
 }
 
 /** Own fields win, group by group; `undefined` is as good as not given. */

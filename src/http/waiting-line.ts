@@ -69,6 +69,13 @@ export class WaitingLine {
     this.shift((observer) => observer.failed(error, "unsent"));
   }
 
+  /** Fails those who joined at `joinedBy` or earlier, and the first in any case. */
+  failThose(error: Error, joinedBy: number): void {
+    const latest = joinedBy + this.#options.queueMs;
+    const early = Array.from(this.#waiting).filter(([, { until }]) => until <= latest);
+    for (let left = Math.max(1, early.length); left > 0; left--) this.failFirst(error);
+  }
+
   failAll(error: Error): void {
     // Whoever fails may join again: the line as it is now is what fails.
     for (let left = this.#waiting.size; left > 0; left--) this.failFirst(error);

@@ -20,6 +20,7 @@ export {
 export type { Direction, Fault } from "./fault-proxy/fault.ts";
 export { FaultProxy, type FaultProxyOptions, startFaultProxy } from "./fault-proxy.ts";
 export { ManualClock } from "./manual-clock.ts";
+export { MemoryRegistry } from "./memory-registry.ts";
 export { type PolicyCheck, type PolicyContractOptions, policyContract } from "./policy-contract.ts";
 export { createTestBalancer, TestBalancer, type TestBalancerOptions } from "./test-balancer.ts";
 export type { Respond, TestAnswer, TestRequest } from "./test-node.ts";

@@ -21,8 +21,7 @@ const slowable = protocols.filter((protocol) => !isMultiplexed(protocol));
 const cases = slowable.flatMap((protocol) => [
   // A byte now and then keeps the wait between two pieces short: only the deadline can end it.
   { protocol, freedBy: "the deadline", everyMs: 50, bodyIdleMs: 30_000, dueMs: totalMs, lateMs: 100 },
-  // undici's timers, which count the time between two pieces, are up to a second late (undici.md).
-  { protocol, freedBy: "bodyIdleMs", everyMs: 3_600_000, bodyIdleMs: 200, dueMs: 200, lateMs: 1_200 },
+  { protocol, freedBy: "bodyIdleMs", everyMs: 3_600_000, bodyIdleMs: 200, dueMs: 200, lateMs: 100 },
 ]);
 
 test.for(cases)(
@@ -107,7 +106,10 @@ test.for(slowable)(
         return performance.now() - startedAt;
       }),
     );
-    const timeouts = recorder.endsOn(proxy.address).filter(({ reason }) => reason === "timeout");
+    // A call may find all connections in use, and a new one trickles into being as slowly.
+    const timeouts = recorder
+      .endsOn(proxy.address)
+      .filter(({ reason }) => reason === "timeout" || reason === "busy");
     const slowest = Math.max(...times);
     printFigure(
       `7 slow loris in headers, ${protocol.name}`,

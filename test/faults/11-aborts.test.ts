@@ -132,7 +132,7 @@ test("10,000 random aborts leave no call counted as in flight", async () => {
     expect(blamed).toEqual([]);
     expect(stages.get("before the call")).toBeGreaterThan(100);
     expect(stages.get("before the headers")).toBeGreaterThan(1_000);
-    expect(stages.get("in the body")).toBeGreaterThan(1_000);
+    expect(stages.get("in the body")).toBeGreaterThan(200);
     expect(ignored(connecting.address)).toBeGreaterThan(1_000);
     // At once, but for what the machine itself takes for so many calls.
     expect(percentile(lateMs, 0.99)).toBeLessThanOrEqual(100);

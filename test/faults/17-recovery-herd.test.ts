@@ -5,7 +5,7 @@ import { roundRobin } from "../../src/index.ts";
 import type { Backend } from "../../src/testing/backend.ts";
 import { type DriveResult, drive } from "../support/drive.ts";
 import { count, printFigure } from "../support/figure.ts";
-import { http1 } from "../support/protocols.ts";
+import { h2c, http1 } from "../support/protocols.ts";
 import type { Recorder } from "../support/recorder.ts";
 import { startService } from "../support/service.ts";
 import { until } from "../support/until.ts";
@@ -39,7 +39,7 @@ function probesOf(address: string, recorder: Recorder): { trials: number; attemp
   return { trials: recorder.changesTo(address, "probing").length, attempts, atOnce };
 }
 
-const cases = [http1].flatMap((protocol) => [
+const cases = [http1, h2c].flatMap((protocol) => [
   {
     protocol,
     what: "killed",

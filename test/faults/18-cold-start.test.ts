@@ -5,7 +5,7 @@ import { leastCost, leastRequest, list, weightedRoundRobin } from "../../src/ind
 import { startBackend } from "../../src/testing/backend.ts";
 import { drive } from "../support/drive.ts";
 import { count, ms, percent, printFigure } from "../support/figure.ts";
-import { http1 } from "../support/protocols.ts";
+import { h2c, http1 } from "../support/protocols.ts";
 import { startService } from "../support/service.ts";
 
 const rate = 500;
@@ -13,7 +13,7 @@ const warmNodes = 4;
 const fairShare = 1 / (warmNodes + 1);
 const coldMs = 5_000;
 
-const cases = [http1].flatMap((protocol) => [
+const cases = [http1, h2c].flatMap((protocol) => [
   { protocol, policy: leastCost(), followed: false },
   { protocol, policy: leastRequest(), followed: false },
   // Blind to load: here the warm-up is all that keeps calls away. It is followed to its end: what leastCost() learnt

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { type Discovery, list } from "../../src/index.ts";
 import { drive } from "../support/drive.ts";
 import { count, printFigure } from "../support/figure.ts";
-import { http1 } from "../support/protocols.ts";
+import { h2c, http1 } from "../support/protocols.ts";
 import { PushedDiscovery } from "../support/pushed-discovery.ts";
 import { startService } from "../support/service.ts";
 
@@ -29,7 +29,7 @@ function listed(addresses: readonly string[]): Source {
   return { discovery, push: (set) => discovery.set(set) };
 }
 
-const cases = [http1].flatMap((protocol) => [
+const cases = [http1, h2c].flatMap((protocol) => [
   { protocol, what: "a list", createSource: listed },
   { protocol, what: "a source that pushes", createSource: pushed },
 ]);

@@ -3,13 +3,13 @@ import { expect, test } from "vitest";
 import { runChild } from "../support/child.ts";
 import type { CutOffReport } from "../support/cut-off-program.ts";
 import { count, ms, printFigure } from "../support/figure.ts";
-import { http1 } from "../support/protocols.ts";
+import { h2c, http1 } from "../support/protocols.ts";
 
 const rate = 200;
 const nodes = 5;
 const mostEjected = Math.floor(nodes / 2);
 
-const cases = [http1].flatMap((protocol) => [
+const cases = [http1, h2c].flatMap((protocol) => [
   { protocol, how: "dropped", what: "every packet is dropped" },
   { protocol, how: "refused", what: "there is no way to any of them" },
 ]);

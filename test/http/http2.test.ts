@@ -1,7 +1,7 @@
 /** HTTP/2: how it is agreed on, how calls share a session, and what becomes of calls when a session ends. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { ConnectionOptions } from "../../src/index.ts";
+import { type ConnectionOptions, list } from "../../src/index.ts";
 import { startFaultProxy } from "../../src/testing/fault-proxy.ts";
 import { type Authority, type Certificate, createAuthority } from "../support/certificates.ts";
 import { until } from "../support/until.ts";
@@ -374,4 +374,106 @@ test("h2c and HTTP/1.1 need no certificate; a plain node is called by HTTP/1.1 u
   await using balancer = startBalancer([node]);
   expect(await call(balancer)).toBe("200 ok");
   expect(node.arrivals).toHaveLength(1);
+});
+
+test.each(kinds)(
+  "%s: a stream that is refused after a GOAWAY that covered it goes elsewhere",
+  async (kind) => {
+    await using leaving = await startNode(kind, (stream, { session }) => {
+      // The first notice of a graceful end: everything sent so far counts as accepted.
+      session.goaway(0, 2 ** 31 - 1);
+      setTimeout(() => stream.close(7), 20);
+    });
+    await using good = await startNode(kind);
+    await using balancer = balance(kind, [leaving, good]);
+    expect(await call(balancer, "POST", "x")).toBe("200 ok");
+    expect([leaving.arrivals.length, good.arrivals.length]).toEqual([1, 1]);
+    await expectIdle(balancer);
+  },
+);
+
+test.each(kinds)("%s: a POST by fetch that the node has not processed is sent again, whole", async (kind) => {
+  const bodies: string[] = [];
+  const reading: Http2Answer = (stream) => {
+    let body = "";
+    stream.setEncoding("utf8");
+    stream.on("data", (chunk: string) => {
+      body += chunk;
+    });
+    stream.once("end", () => {
+      bodies.push(body);
+      stream.respond({ ":status": 200 });
+      stream.end("ok");
+    });
+  };
+  await using refusing = await startNode(kind, (stream) => stream.close(7));
+  await using leaving = await startNode(kind, (stream, { session }) => {
+    if (leaving.arrivals.length === 1) answerOk(stream, {} as never);
+    else session.goaway(0, 1);
+  });
+  await using good = await startNode(kind, reading);
+  for (const bad of [refusing, leaving]) {
+    await using balancer = balance(kind, [bad, good]);
+    if (bad === leaving) await (await balancer.fetch("/")).text();
+    const response = await balancer.fetch("/", { method: "POST", body: "whole" });
+    expect([response.status, await response.text()]).toEqual([200, "ok"]);
+    expect(bad.arrivals.at(-1)?.method).toBe("POST");
+    await expectIdle(balancer);
+  }
+  expect(bodies).toEqual(["whole", "whole"]);
+});
+
+test.each(kinds)("%s: headers that HTTP/2 does not allow end no session", async (kind) => {
+  await using node = await startNode(kind);
+  await using balancer = balance(kind, [node], {}, { retry: false });
+  await call(balancer);
+  const all: Record<string, string>[] = [
+    { te: "gzip" },
+    { "Proxy-Connection": "keep-alive" },
+    { "http2-settings": "AAMAAABkAAQAAP__" },
+    { te: "trailers", "x-kept": "yes" },
+  ];
+  for (const headers of all) {
+    for (const form of [headers, Object.entries(headers).flat(), new Map(Object.entries(headers))]) {
+      const answer = await balancer.request({ ...get, headers: form as Record<string, string> });
+      expect([answer.statusCode, await answer.body.text()]).toEqual([200, "ok"]);
+    }
+  }
+  expect(node.sessionCount).toBe(1);
+  expect(node.arrivals.at(-1)?.headers).toMatchObject({ te: "trailers", "x-kept": "yes" });
+  expectNoBlame(balancer);
+});
+
+test("h2c: a CONNECT tunnel is in use for as long as it is open", async () => {
+  await using node = await startNode("h2c", (stream) => {
+    stream.respond({ ":status": 200 });
+    stream.pipe(stream);
+  });
+  const nodes = list([node.address]);
+  await using balancer = startBalancer([], {
+    discovery: nodes,
+    connections: { http2: "prior-knowledge", idleMs: 50 },
+  });
+  const { socket } = await balancer.connect({ path: "example.org:443", origin: "http://orders" });
+  const echo = async (text: string): Promise<string> => {
+    socket.write(text);
+    return String(await new Promise((resolve) => socket.once("data", resolve)));
+  };
+  expect(await echo("a")).toBe("a");
+  await sleep(120);
+  // A change of the set is when idle connections are closed.
+  nodes.add({ address: "http://127.0.0.1:1", weight: 0 });
+  expect(await echo("b")).toBe("b");
+  socket.destroy();
+  await expectIdle(balancer);
+});
+
+test("an HTTP/2 connection that is kept ready is replaced when the node closes it", async () => {
+  await using node = await startNode("h2c");
+  await using balancer = balance("h2c", [node], { minPerNode: 1 });
+  await until("a session", () => node.sessions.size === 1, 2_000);
+  for (const session of node.sessions) session.close();
+  await until("another one", () => node.sessionCount === 2 && node.sessions.size === 1, 5_000);
+  expect(await call(balancer, "POST", "x")).toBe("200 ok");
+  expectNoBlame(balancer);
 });

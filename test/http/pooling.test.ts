@@ -2,7 +2,7 @@
 import { createServer as createTcpServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { list } from "../../src/index.ts";
+import { list, type Policy, roundRobin } from "../../src/index.ts";
 import { startFaultProxy } from "../../src/testing/fault-proxy.ts";
 import { until } from "../support/until.ts";
 import {
@@ -12,6 +12,7 @@ import {
   startBalancer,
   type TestBalancer,
 } from "./support/balancers.ts";
+import { RecordingHandler } from "./support/recording-handler.ts";
 import { startServer, startTcpServer, type TestServer } from "./support/server.ts";
 
 const get = { path: "/", method: "GET" } as const;
@@ -262,4 +263,89 @@ test("a node named by a DNS name is reached by whichever of its addresses answer
   expect(await call(balancer)).toBe("ok");
   await balancer.destroy();
   await new Promise((resolve) => server.close(resolve));
+});
+
+test("a connection whose call was given up while it was made takes nothing from connections.total", async () => {
+  await using first = await startServer();
+  await using second = await startServer();
+  let turn = first.address;
+  const policy: Policy = {
+    name: "told",
+    build: (nodes) => ({ pick: () => nodes.find(({ key }) => key === turn) }),
+  };
+  await using balancer = startBalancer([first, second], { policy, connections: { total: 1 } });
+  const controller = new AbortController();
+  const given = rejection(balancer.request({ ...get, signal: controller.signal }));
+  controller.abort(new Error("enough"));
+  await given;
+  await until("the connection stands", () => first.open.size === 1, 2_000);
+  turn = second.address;
+  expect(await call(balancer)).toBe("ok");
+  await until("it made room", () => first.open.size === 0, 2_000);
+});
+
+test("connections.total: a busy node gives up a connection for one that has none", async () => {
+  const slow: Parameters<typeof startServer>[0] = (_, response) => setTimeout(() => response.end("ok"), 5);
+  await using busy = await startServer(slow);
+  await using other = await startServer(slow);
+  let turn = busy.address;
+  const policy: Policy = {
+    name: "told",
+    build: (nodes) => ({ pick: () => nodes.find(({ key }) => key === turn) }),
+  };
+  await using balancer = startBalancer([busy, other], { policy, connections: { total: 4 }, retry: false });
+  let isDone = false;
+  const callers = Array.from({ length: 12 }, async () => {
+    while (!isDone) {
+      turn = busy.address;
+      await call(balancer);
+    }
+  });
+  await until("all in use", () => busy.open.size === 4, 2_000);
+  for (let round = 0; round < 3; round++) {
+    turn = other.address;
+    expect(await call(balancer)).toBe("ok");
+  }
+  isDone = true;
+  await Promise.all(callers);
+  expect(other.arrivals).toHaveLength(3);
+});
+
+test("connections.minPerNode takes nothing from calls when connections.total does not reach for all", async () => {
+  const servers = [await startServer(), await startServer(), await startServer()];
+  await using balancer = startBalancer(servers, {
+    policy: roundRobin(),
+    connections: { minPerNode: 2, total: 4, queueMs: 2_000 },
+  });
+  await until(
+    "as many as there may be",
+    () => servers.reduce((sum, { open }) => sum + open.size, 0) === 4,
+    2_000,
+  );
+  for (let round = 0; round < 30; round++) expect(await call(balancer)).toBe("ok");
+  expectNoBlame(balancer);
+  await balancer.destroy();
+  for (const server of servers) await server[Symbol.asyncDispose]();
+});
+
+test.each<[string, (server: TestServer) => string, object]>([
+  ["the server closes it", ({ address }) => address, {}],
+  ["the node refuses", () => "http://127.0.0.1:1", { health: { ejection: false } }],
+  ["it is too old", ({ address }) => address, { connections: { perNode: 1, maxAgeMs: 1 } }],
+])("dispatch that said false is followed by drain when %s", async (_, addressOf, options) => {
+  await using server = await startServer((_request, response) => {
+    response.setHeader("connection", "close");
+    response.end("ok");
+  });
+  await using balancer = startBalancer([addressOf(server)], {
+    connections: { perNode: 1 },
+    retry: false,
+    ...options,
+  });
+  let drains = 0;
+  balancer.on("drain", () => drains++);
+  const handler = new RecordingHandler();
+  expect(balancer.dispatch(get, handler)).toBe(false);
+  await handler.done.catch(() => {});
+  await until("drain", () => drains > 0, 2_000);
 });

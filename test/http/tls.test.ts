@@ -150,6 +150,38 @@ test("files that do not fit together are reported, and the old certificate stays
   }
 });
 
+test.each(["auto", "never"] as const)(
+  "connections that are kept ready are used, http2: %s",
+  async (http2) => {
+    await using node = await startMutual();
+    const client = await authority.issue({ names: ["caller"] });
+    await using balancer = startBalancer([node], {
+      tls: { ca: authority.ca, ...client },
+      connections: { minPerNode: 1, http2 },
+    });
+    await until("a connection", () => node.open.size === 1, 2_000);
+    await sleep(20);
+    expect(await call(balancer)).toContain(serialOf(client));
+    expect(await (await balancer.fetch("/", { method: "POST", body: "x" })).text()).toContain(
+      serialOf(client),
+    );
+    expect(node.accepted).toBe(1);
+  },
+);
+
+test("what is no certificate fails the calls that would show it, and nothing else", async () => {
+  await using node = await startMutual();
+  await using balancer = startBalancer([node], {
+    tls: { ca: authority.ca, cert: "no", key: "no" },
+    retry: false,
+  });
+  for (let round = 0; round < 3; round++) {
+    const error = await rejection(balancer.request({ path: "/", method: "GET" }));
+    expect(error).toMatchObject({ code: "ERR_NO_NODE" });
+    expect(String(error.cause)).toContain("PEM");
+  }
+});
+
 test("files that are not there, or not what they should be, are refused by name", () => {
   const options = (tls: object): ConstructorParameters<typeof Balancer>[0] => ({
     name: "orders",
@@ -163,7 +195,7 @@ test("files that are not there, or not what they should be, are refused by name"
   const bad = join(folder, "bad.pem");
   writeFileSync(bad, "not a key");
   expect(() => new Balancer(options({ keyFile: bad, cert: server.cert }))).toThrow(
-    /tls files cannot be used/,
+    /tls\.cert, tls\.key cannot be used/,
   );
   expect(() => new Balancer(options({ keyFile: bad, key: server.key }))).toThrow(
     "tls.key and tls.keyFile are both given, and only one can hold",

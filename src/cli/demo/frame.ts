@@ -39,7 +39,7 @@ export function frameOf(
     `${paint("bold", "evenkeel demo")}  ${progressBar(elapsedMs / expectedMs, 30)}  ${seconds(elapsedMs)} of ${seconds(expectedMs)} s`,
     "",
     paint("bold", `Phase ${number} of ${phases.length}: ${phase.title}`),
-    phase.story,
+    run.story,
     "",
     ...laneLines(run, paint),
     "",

@@ -8,6 +8,8 @@ export interface DemoOptions {
   /** Whether undici's BalancedPool runs beside it. */
   readonly withPeer: boolean;
   readonly json: boolean;
+  /** Where the nodes are announced: a watched file, or a real etcd. */
+  readonly registry: "file" | "etcd";
 }
 
 /** Five nodes are at 7% of what they can carry at the default rate, and three at 12%: load is not the trouble. */
@@ -34,8 +36,8 @@ const phaseSecondsRange = { default: 7, min: 0.5, max: 600 };
 
 export const help: string = `evenkeel demo: calls through trouble
 
-Starts five service processes, announces them in a watched file and calls them through a Balancer at a steady rate,
-while nodes get slow, die, fail, freeze and come back. undici's BalancedPool meets the same faults at the same time
+Starts five service processes, announces them in a watched file, or in a real etcd that is killed on the way, and
+calls them through a Balancer at a steady rate, while nodes get slow, die, fail, freeze and come back. undici's BalancedPool meets the same faults at the same time
 over five processes of its own. Exits with 0 if no call through Evenkeel failed, else with 1.
 
 Usage: evenkeel demo [options]
@@ -44,6 +46,7 @@ Options:
   --rate <calls>             calls per second to each system (default ${rateRange.default})
   --phase-seconds <seconds>  how long each of the six phases lasts (default ${phaseSecondsRange.default})
   --only evenkeel            without BalancedPool beside it
+  --registry etcd            announce the nodes in an etcd of the demo's own, in place of a watched file
   --json                     print nothing but the results, as JSON, at the end
   -h, --help                 this text
 `;
@@ -54,6 +57,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
     rate: { type: "string" },
     "phase-seconds": { type: "string" },
     only: { type: "string" },
+    registry: { type: "string" },
     json: { type: "boolean" },
     help: { type: "boolean", short: "h" },
   });
@@ -61,7 +65,12 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
   if (given.only !== undefined && given.only !== "evenkeel") {
     throw new UsageError(`--only must be "evenkeel", got "${given.only}"`);
   }
+  const { registry = "file" } = given;
+  if (registry !== "file" && registry !== "etcd") {
+    throw new UsageError(`--registry must be "etcd" or "file", got "${registry}"`);
+  }
   return {
+    registry,
     rate: numberOption("--rate", given.rate, rateRange),
     phaseSeconds: numberOption("--phase-seconds", given["phase-seconds"], phaseSecondsRange),
     withPeer: given.only === undefined,

@@ -21,7 +21,7 @@ export function showPlain(run: Run, write: (text: string) => void): View {
   return {
     phaseBegan() {
       const { phase } = run;
-      write(`Phase ${phases.indexOf(phase) + 1} of ${phases.length}: ${phase.title}. ${phase.story}\n`);
+      write(`Phase ${phases.indexOf(phase) + 1} of ${phases.length}: ${phase.title}. ${run.story}\n`);
     },
     close() {
       clearInterval(timer);

@@ -67,7 +67,7 @@ export function resultsOf(run: Run): Results {
       balancedPool: balancedPool && systemResult(balancedPool, phase, index),
     })),
     totals: { evenkeel: totalsOf(evenkeel), balancedPool: balancedPool && totalsOf(balancedPool) },
-    pids: run.lanes.flatMap(({ service }) => service.pids),
+    pids: [...run.lanes.flatMap(({ service }) => service.pids), ...run.directory.pids],
     verdict: passed ? "passed" : "failed",
     exitCode: passed ? 0 : 1,
   };

@@ -1,0 +1,204 @@
+/**
+ * A server in its registries, from the moment it listens to its last answer.
+ *
+ * What it does when it stops, and why in this order: it is taken out of the registries first, or callers would keep
+ * finding it; then it serves on for a while, since callers hear of that late, and tells each of them to go; only then
+ * does it stop listening, finishes what is in flight, and cuts off what does not end.
+ */
+import { randomBytes } from "node:crypto";
+import { networkInterfaces } from "node:os";
+import type { Instance } from "../core/contracts.ts";
+import { enableDebugLog } from "../core/debug.ts";
+import { registrationErrors, registrationStates } from "../core/events.ts";
+import { longestTimerMs, OptionReader } from "../core/option-reader.ts";
+import { sleep } from "../core/sleep.ts";
+import { advertisedAddress } from "./advertised.ts";
+import { Announcement } from "./announcement.ts";
+import type { ResolvedRegisterOptions } from "./options.ts";
+import { Served } from "./served.ts";
+
+/** How often `check` is asked until it says yes. */
+const checkMs = 1_000;
+
+/** How many registrations a server has: the last one to close closes it. */
+const registrationsOf: WeakMap<object, number> = new WeakMap();
+
+export class Registration implements AsyncDisposable {
+  readonly #options: ResolvedRegisterOptions;
+  readonly #served: Served;
+  readonly #stopping: AbortController = new AbortController();
+  readonly #waiters: Set<() => void> = new Set();
+  #instances: readonly Instance[] = [];
+  #announcements: readonly Announcement[] = [];
+  /** Why it never can be announced. */
+  #mistake: unknown;
+  #closing: Promise<void> | undefined;
+  #isServerClosed = false;
+
+  constructor(options: ResolvedRegisterOptions) {
+    enableDebugLog();
+    this.#options = options;
+    const { server, clock } = options;
+    registrationsOf.set(server, (registrationsOf.get(server) ?? 0) + 1);
+    this.#served = new Served(server, clock);
+    this.#served.onClosed(() => {
+      this.#isServerClosed = true;
+      // Closed by the program itself: there is nothing left to announce.
+      void this.close();
+    });
+    void this.#start();
+  }
+
+  /** What is announced, one for each service: empty until the server listens. */
+  get instances(): readonly Instance[] {
+    return this.#instances;
+  }
+
+  /** Whether it is being stopped, or has been: for the answer to whoever asks whether this process is ready. */
+  get draining(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  /**
+   * Resolves when every registry has the instance.
+   *
+   * @param options `timeoutMs`: how long to wait, default 10,000. It goes on being tried after that.
+   * @throws Error when not all have it in time; its cause is why the last attempt failed. At once for a host that
+   *   nobody can connect to.
+   */
+  async ready(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    const reader = new OptionReader(options, "ready");
+    const timeoutMs = reader.number("timeoutMs", { default: 10_000, min: 0, max: longestTimerMs });
+    reader.end();
+    let isOver = false;
+    const timer = this.#options.clock.schedule(() => {
+      isOver = true;
+      this.#changed();
+    }, timeoutMs);
+    timer.keepAlive(true);
+    try {
+      const name = this.#options.services.join(", ");
+      for (;;) {
+        if (this.draining) throw new Error(`${name}: the registration is closed`);
+        if (this.#mistake !== undefined) throw this.#mistake;
+        const missing = this.#announcements.find(({ isRegistered }) => !isRegistered);
+        if (this.#announcements.length > 0 && missing === undefined) return;
+        if (isOver) {
+          const message = `${name}: not registered within ${timeoutMs} ms`;
+          throw new Error(message, { cause: missing?.lastError });
+        }
+        await new Promise<void>((resolve) => this.#waiters.add(resolve));
+      }
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /**
+   * Takes the instance out of the registries, and closes the server without losing a call. Of several registrations of
+   * one server the last one closes it. Never rejects: what goes wrong is published, and the rest is done.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #start(): Promise<void> {
+    const { services, registries, clock, random } = this.#options;
+    const { signal } = this.#stopping;
+    try {
+      await this.#served.listening(signal);
+      await this.#checked();
+      const { bound } = this.#served;
+      if (signal.aborted || bound === undefined) return;
+      this.#instances = services.map((service) => this.#describe(service, bound));
+      this.#announcements = this.#instances.flatMap((instance) =>
+        registries.map(
+          (registry) =>
+            new Announcement(registry, instance, {
+              clock,
+              random,
+              changed: ({ service, address, id }, state) => {
+                registrationStates.publish({ service, address, id, state });
+                this.#changed();
+              },
+              report: ({ service, address }, error) => {
+                registrationErrors.publish({ service, address, error });
+                this.#changed();
+              },
+            }),
+        ),
+      );
+    } catch (error) {
+      this.#mistake = error;
+      this.#report(error);
+    }
+    this.#changed();
+  }
+
+  #describe(service: string, bound: NonNullable<Served["bound"]>): Instance {
+    const { address, host, weight, zone, version, metadata } = this.#options;
+    const scheme = this.#options.scheme ?? (this.#served.isSecure ? "https" : "http");
+    const announced = address ?? advertisedAddress(bound, { scheme, host }, networkInterfaces());
+    const place = announced.replace(/^\w+:(\/\/)?/, "").replaceAll("/", "-");
+    const id = `${place.slice(0, 180)}:${randomBytes(4).toString("hex")}`;
+    return { service, address: announced, id, weight, zone, version, metadata };
+  }
+
+  /** Resolves when the program says that it is ready, or it is stopped. */
+  async #checked(): Promise<void> {
+    const { check, clock } = this.#options;
+    const { signal } = this.#stopping;
+    while (check !== undefined && !signal.aborted) {
+      try {
+        if (await Promise.race([check(), aborted(signal)])) return;
+      } catch (error) {
+        this.#report(error);
+      }
+      await sleep(clock, checkMs, signal);
+    }
+  }
+
+  async #close(): Promise<void> {
+    const { server, deregisterMs, drainMs, closeMs, clock } = this.#options;
+    this.#stopping.abort();
+    this.#changed();
+    await Promise.all(this.#announcements.map((announcement) => announcement.withdraw(deregisterMs)));
+    const isKnown = this.#announcements.some(({ isRegistered }) => isRegistered);
+    const others = (registrationsOf.get(server) ?? 1) - 1;
+    registrationsOf.set(server, others);
+    if (others === 0 && !this.#isServerClosed) {
+      const never = new AbortController().signal;
+      this.#served.sendAway();
+      // Nobody comes to a server that no registry ever knew.
+      if (isKnown) await sleep(clock, drainMs, never);
+      const timer = clock.schedule(() => this.#served.destroy(), closeMs);
+      await this.#served.close();
+      timer.cancel();
+    }
+    this.#served.release();
+  }
+
+  #changed(): void {
+    for (const wake of this.#waiters) wake();
+    this.#waiters.clear();
+  }
+
+  #report(error: unknown): void {
+    for (const service of this.#options.services) {
+      registrationErrors.publish({ service, address: undefined, error });
+    }
+  }
+}
+
+/** So that a check that never answers holds nobody up who stops. */
+function aborted(signal: AbortSignal): Promise<true> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(true);
+    else signal.addEventListener("abort", () => resolve(true), { once: true });
+  });
+}
