@@ -18,7 +18,7 @@ function startWithUsers(binary: string): Promise<EtcdServer> {
 }
 
 describeEtcd("etcd's users", (binary) => {
-  it("watches a further service, registers and keeps a lease after the token has expired", async () => {
+  it.concurrent("watches a further service, registers and keeps a lease after the token has expired", async () => {
     await using server = await startWithUsers(binary);
     const client = etcd({ endpoints: server.address, auth: root, ttlMs: 6_000 });
     await putInstance(server, "orders", one.address);
@@ -44,7 +44,7 @@ describeEtcd("etcd's users", (binary) => {
     expect([...orders.errors, ...users.errors]).toEqual([]);
   }, 60_000);
 
-  it("goes on after the server forgot all tokens, users and roles having changed", async () => {
+  it.concurrent("goes on after the server forgot all tokens, users and roles having changed", async () => {
     await using server = await startWithUsers(binary);
     const client = etcd({ endpoints: server.address, auth: root });
     await using orders = new WatchedSet(client, "orders", etcdSubject);
@@ -57,7 +57,7 @@ describeEtcd("etcd's users", (binary) => {
     await orders.untilExactly([one]);
   });
 
-  it("tells of a wrong password, and of what the user may not see, and goes on when he may", async () => {
+  it.concurrent("tells of a wrong password, and of what the user may not see, and goes on when he may", async () => {
     await using server = await startWithUsers(binary);
     const wrong = etcd({ endpoints: server.address, auth: { ...root, password: "wrong" } });
     await using refused = new WatchedSet(wrong, "orders", etcdSubject);

@@ -45,7 +45,7 @@ async function putWhenLed(member: EtcdServer, address: string): Promise<void> {
 }
 
 describeEtcd("etcd's members", (binary) => {
-  it("sees every change whichever member dies, one after the other", async () => {
+  it.concurrent("sees every change whichever member dies, one after the other", async () => {
     await using cluster = await start(binary);
     const { members, orders } = cluster;
     const expected = [one];
@@ -65,7 +65,7 @@ describeEtcd("etcd's members", (binary) => {
     expect(orders.errors.length).toBeGreaterThan(0);
   });
 
-  it("leaves a member that has lost the others", async () => {
+  it.concurrent("leaves a member that has lost the others", async () => {
     await using cluster = await start(binary);
     const { members, orders } = cluster;
     // Whichever the client is on: with the two others gone it has no leader, and says so.
@@ -82,7 +82,7 @@ describeEtcd("etcd's members", (binary) => {
     await orders.untilExactly([one, two, three]);
   });
 
-  it("leaves a member that hangs, which keeps its connections and says nothing", async () => {
+  it.concurrent("leaves a member that hangs, which keeps its connections and says nothing", async () => {
     await using cluster = await start(binary);
     const { members, orders } = cluster;
     const expected = [one];

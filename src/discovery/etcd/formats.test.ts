@@ -50,12 +50,15 @@ describe('format "etcd"', () => {
     expect(read("etcd", { Addr: "a:1", Metadata: { weight: -1 } })).toMatchObject({ weight: -1 });
   });
 
-  it.each(["", "10.0.0.1:8080", "[]", "{}", '{"Addr":7}', '{"Addr":"a:1","Metadata":{"weight":"heavy"}}'])(
-    "refuses %j",
-    (value) => {
-      expect(() => read("etcd", value)).toThrow();
-    },
-  );
+  it("takes no weight from what is no number", () => {
+    for (const weight of ["heavy", "", " ", null, {}, true]) {
+      expect(read("etcd", { Addr: "a:1", Metadata: { weight } })).toMatchObject({ weight: undefined });
+    }
+  });
+
+  it.each(["", "10.0.0.1:8080", "[]", "{}", '{"Addr":7}'])("refuses %j", (value) => {
+    expect(() => read("etcd", value)).toThrow();
+  });
 
   it("writes what Go's resolver can dial", () => {
     expect(write("etcd")).toEqual({
@@ -112,6 +115,21 @@ describe('format "kratos"', () => {
       "no http endpoint",
     );
     expect(() => read("kratos", { ...written, endpoints: null })).toThrow("no endpoints");
+  });
+
+  it("gives an instance without a weight, or with a broken one, what Kratos gives it", () => {
+    const weights = [null, {}, { weight: "2.5" }, { weight: "heavy" }, { weight: "0" }].map(
+      (metadata) => (read("kratos", { ...written, metadata }) as { weight: number }).weight,
+    );
+    expect(weights).toEqual([100, 100, 100, 100, 0]);
+  });
+
+  it("writes weights as whole numbers, of which only 0 drains", () => {
+    const weights = [undefined, 0, 0.2, 2.6].map(
+      (weight) =>
+        (write("kratos", { weight }) as { value: { metadata: { weight?: string } } }).value.metadata.weight,
+    );
+    expect(weights).toEqual([undefined, "0", "1", "3"]);
   });
 
   it("writes what Kratos reads, metadata as texts", () => {

@@ -2,12 +2,16 @@
  * The format of Kratos' etcd registry: the key is `/microservices/<service>/<id>`, the value
  * `{"id":"","name":"","version":"","metadata":{"weight":"2"},"endpoints":["http://10.0.0.1:8000","grpc://10.0.0.1:9000"]}`.
  *
- * One instance has an endpoint for each of its protocols; of them the one is taken that the caller speaks.
+ * One instance has an endpoint for each of its protocols; of them the one is taken that the caller speaks. Weights are
+ * whole numbers around 100.
  */
 import type { Endpoint } from "../../core/endpoint.ts";
 import type { EtcdFormat, FormatOptions, Protocol } from "./format.ts";
 import { isObject, readObject, readWeight, readZone } from "./read-json.ts";
 import { writtenAddress } from "./written-address.ts";
+
+/** What Kratos takes for an instance without a weight, or with one that is no whole number (selector/node/direct). */
+const usualWeight = 100;
 
 export function kratosFormat({ prefix = "/microservices/", protocol }: FormatOptions): EtcdFormat {
   return {
@@ -20,7 +24,7 @@ export function kratosFormat({ prefix = "/microservices/", protocol }: FormatOpt
       const { id, version } = fields;
       return {
         address: addressOf(fields.endpoints, protocol),
-        weight: readWeight(metadata.weight),
+        weight: weightOf(metadata.weight),
         zone: readZone(metadata.zone),
         metadata: { ...metadata, id, version },
       };
@@ -29,7 +33,7 @@ export function kratosFormat({ prefix = "/microservices/", protocol }: FormatOpt
       const { authority, isSecure } = writtenAddress(instance);
       const { service, id, weight, zone, version, metadata } = instance;
       const scheme = `${protocol}${isSecure ? "s" : ""}`;
-      const texts = { ...asTexts(metadata), ...asTexts({ weight, zone }) };
+      const texts = { ...asTexts(metadata), ...asTexts({ weight: asWhole(weight), zone }) };
       const value = {
         id,
         name: service,
@@ -40,6 +44,16 @@ export function kratosFormat({ prefix = "/microservices/", protocol }: FormatOpt
       return { key: `${prefix}${service}/${id}`, value: JSON.stringify(value) };
     },
   };
+}
+
+function weightOf(written: unknown): number {
+  const weight = readWeight(written);
+  return weight !== undefined && Number.isInteger(weight) ? weight : usualWeight;
+}
+
+/** 0 drains, and so must nothing else. */
+function asWhole(weight: number | undefined): number | undefined {
+  return weight === undefined || weight === 0 ? weight : Math.max(1, Math.round(weight));
 }
 
 function addressOf(endpoints: unknown, protocol: Protocol): string {

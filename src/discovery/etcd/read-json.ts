@@ -22,16 +22,12 @@ export function readText(fields: JsonObject, name: string): string {
 }
 
 /**
- * A weight that is a number or, as in maps from text to text, a numeric text; undefined where none is given.
- * Whether it is a weight that can be used is for those to judge who use it.
+ * A weight that is a number or, as in maps from text to text, a numeric text; undefined for anything else. Whether it can
+ * be used is for those to judge who use it.
  */
 export function readWeight(value: unknown): number | undefined {
-  if (value === undefined || value === null || value === "") return undefined;
-  const weight = typeof value === "string" ? Number(value) : value;
-  if (typeof weight !== "number" || Number.isNaN(weight)) {
-    throw new TypeError(`its weight is ${JSON.stringify(value)}`);
-  }
-  return weight;
+  const weight = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  return typeof weight === "number" && !Number.isNaN(weight) ? weight : undefined;
 }
 
 /** A zone, where one is given as text. */

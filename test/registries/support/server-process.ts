@@ -23,7 +23,7 @@ export interface RegistryServer extends AsyncDisposable {
   /** SIGSTOP and SIGCONT: connections stay open and nothing is answered. */
   freeze(): void;
   thaw(): void;
-  /** The end of what it wrote. */
+  /** The end of what the present process, or the last one, wrote. */
   log(): string;
 }
 
@@ -38,6 +38,11 @@ export interface ServerPlan {
   };
   /** Whether it serves now. Asked again and again from the start on; throwing is a no. */
   isReady(): Promise<boolean>;
+  /**
+   * For servers that now and then start and never serve: whether this launch is one of those, by what it wrote and how
+   * long it has run. It is then launched again.
+   */
+  isBroken?(log: string, runsMs: number): boolean;
   /** Makes what a fresh, empty server needs, such as users. */
   prepare?(): Promise<void>;
 }
@@ -67,7 +72,7 @@ export class ServerProcess implements RegistryServer {
     const folder = await mkdtemp(join(tmpdir(), `evenkeel-${plan.name}-`));
     const server = new ServerProcess(address, plan, folder);
     try {
-      await server.#launch();
+      await server.#launch("empty");
       await plan.prepare?.();
     } catch (error) {
       await server[Symbol.asyncDispose]();
@@ -97,13 +102,12 @@ export class ServerProcess implements RegistryServer {
 
   async restart(): Promise<void> {
     await this.kill();
-    await this.#launch();
+    await this.#launch("as it was");
   }
 
   async wipe(): Promise<void> {
     await this.kill();
-    await rm(this.#dataDir, { recursive: true, force: true });
-    await this.#launch();
+    await this.#launch("empty");
     await this.#plan.prepare?.();
   }
 
@@ -136,11 +140,34 @@ export class ServerProcess implements RegistryServer {
     return join(this.#folder, "log");
   }
 
-  async #launch(): Promise<void> {
-    const { name, binary, isReady } = this.#plan;
+  async #launch(data: "empty" | "as it was"): Promise<void> {
+    const { name, isReady, isBroken } = this.#plan;
+    const startedAt = performance.now();
+    let findFailure = await this.#spawn(data);
+    for (let launchedAt = startedAt; ; await sleep(20)) {
+      const failure = findFailure();
+      if (failure === undefined && (await isReady().catch(() => false))) return;
+      if (failure !== undefined || performance.now() - startedAt > readyLimitMs) {
+        const why = failure?.message ?? `it does not answer after ${readyLimitMs} ms`;
+        throw new Error(`${name} at ${this.address} does not serve: ${why}\n${this.log()}`, {
+          cause: failure,
+        });
+      }
+      if (isBroken?.(this.log(), performance.now() - launchedAt) === true) {
+        await this.kill();
+        launchedAt = performance.now();
+        findFailure = await this.#spawn(data);
+      }
+    }
+  }
+
+  /** Returns what tells why the process is gone, or undefined while it runs. */
+  async #spawn(data: "empty" | "as it was"): Promise<() => Error | undefined> {
+    const { binary, launch } = this.#plan;
+    if (data === "empty") await rm(this.#dataDir, { recursive: true, force: true });
     await mkdir(this.#dataDir, { recursive: true, mode: 0o700 });
-    const { args, environment } = this.#plan.launch(this.#dataDir);
-    const log = openSync(this.#logFile, "a");
+    const { args, environment } = launch(this.#dataDir);
+    const log = openSync(this.#logFile, "w");
     const child = spawn(binary, args, {
       cwd: this.#folder,
       env: { ...process.env, ...environment },
@@ -160,15 +187,6 @@ export class ServerProcess implements RegistryServer {
     this.#child = child;
     // The tests' own process must be able to end, whatever becomes of this one.
     child.unref();
-
-    for (const startedAt = performance.now(); ; await sleep(20)) {
-      if (failure === undefined && (await isReady().catch(() => false))) return;
-      if (failure !== undefined || performance.now() - startedAt > readyLimitMs) {
-        const why = failure?.message ?? `it does not answer after ${readyLimitMs} ms`;
-        throw new Error(`${name} at ${this.address} does not serve: ${why}\n${this.log()}`, {
-          cause: failure,
-        });
-      }
-    }
+    return () => failure;
   }
 }
