@@ -9,18 +9,11 @@ import type { Clock, Timer } from "../../core/clock.ts";
 import type { Random } from "../../core/random.ts";
 import { type ConnectionAction, ConnectionMachine } from "./connection-machine.ts";
 import type { NacosLogin } from "./login.ts";
-import {
-  answerTo,
-  connectionSetup,
-  type Fields,
-  fieldsOf,
-  NacosError,
-  noRight,
-  unregistered,
-} from "./messages.ts";
+import { connectionSetup, type Fields, fieldsOf } from "./messages.ts";
 import type { NacosServer, ResolvedNacosOptions } from "./options.ts";
 import type { Payload } from "./payload.ts";
-import type { NacosChannel, NacosTransport } from "./transport.ts";
+import { isUnregistered, Session } from "./session.ts";
+import type { NacosTransport } from "./transport.ts";
 import type { Wish } from "./wishes.ts";
 
 /** For each request: what Nacos' own client allows. */
@@ -37,13 +30,6 @@ export interface LinkOptions {
   readonly random: Random;
 }
 
-/** One channel, as long as it is the present one. */
-interface Connection {
-  readonly server: NacosServer;
-  readonly channel: NacosChannel;
-  isReady: boolean;
-}
-
 /** How a wish fares. */
 interface Progress {
   failures: number;
@@ -56,9 +42,8 @@ export class NacosLink {
   readonly #given: LinkOptions;
   readonly #machine: ConnectionMachine;
   readonly #wishes: Map<Wish, Progress> = new Map();
-  #connection: Connection | undefined;
+  #session: Session | undefined;
   #timer: Timer | undefined;
-  #requests = 0;
   #isClosed = false;
 
   constructor(given: LinkOptions) {
@@ -78,7 +63,7 @@ export class NacosLink {
   /** Has it done now, if it is connected, and after each reconnect. */
   add(wish: Wish): void {
     this.#wishes.set(wish, { failures: 0, retry: undefined, request: Promise.resolve() });
-    if (this.#connection?.isReady === true) this.#begin(wish, this.#connection);
+    if (this.#session?.isReady === true) this.#begin(wish, this.#session);
     else this.#advance();
   }
 
@@ -98,8 +83,8 @@ export class NacosLink {
     this.forget(wish);
     // A server may take two requests in either order.
     await progress?.request;
-    const connection = this.#connection;
-    if (connection?.isReady === true) await this.#request(connection, wish.requestType, wish.undo, timeoutMs);
+    const session = this.#session;
+    if (session?.isReady === true) await session.request(wish.requestType, wish.undo, timeoutMs);
   }
 
   close(): void {
@@ -107,8 +92,8 @@ export class NacosLink {
     this.#timer?.cancel();
     for (const { retry } of this.#wishes.values()) retry?.cancel();
     this.#wishes.clear();
-    this.#connection?.channel.close();
-    this.#connection = undefined;
+    this.#session?.close();
+    this.#session = undefined;
   }
 
   /** Does what is due, and sets the timer for what is next. */
@@ -122,168 +107,123 @@ export class NacosLink {
   }
 
   #do(action: ConnectionAction): void {
-    const connection = this.#connection;
+    const session = this.#session;
     switch (action.do) {
       case "open":
         void this.#open(action.server);
         break;
       case "restore":
-        if (connection === undefined) break;
-        connection.isReady = true;
-        for (const wish of this.#wishes.keys()) this.#begin(wish, connection);
+        if (session === undefined) break;
+        session.isReady = true;
+        for (const wish of this.#wishes.keys()) this.#begin(wish, session);
         break;
       case "check-health":
-        if (connection !== undefined) void this.#checkHealth(connection);
+        if (session !== undefined) void this.#checkHealth(session);
         break;
       case "give-up":
-        if (connection !== undefined) this.#lose(connection, new Error(action.why));
+        if (session !== undefined) this.#lose(session, new Error(action.why));
         break;
     }
   }
 
   async #open(name: string): Promise<void> {
-    const { options, transport, clock } = this.#given;
+    const { options, transport, login, clock } = this.#given;
     const server = options.servers.find((one) => one.name === name) as NacosServer;
     const channel = transport.open(server, {
-      message: (payload) => this.#received(connection, payload),
-      ended: (error) => this.#lose(connection, error),
+      message: (payload) => this.#received(session, payload),
+      ended: (error) => this.#lose(session, error),
     });
-    const connection: Connection = { server, channel, isReady: false };
-    this.#connection = connection;
+    const session = new Session(server, channel, login);
+    this.#session = session;
     try {
-      const { supportAbilityNegotiation } = await this.#request(
-        connection,
-        "ServerCheckRequest",
-        {},
-        answerMs,
-      );
-      if (this.#connection !== connection) return;
-      channel.openStream(
-        await this.#envelope(server, "ConnectionSetupRequest", connectionSetup(options.namespace)),
-      );
-      if (this.#connection !== connection) return;
-      this.#machine.checked(supportAbilityNegotiation === true, clock.now());
+      const answer = await session.request("ServerCheckRequest", {}, answerMs);
+      if (this.#session !== session) return;
+      const setUp = await session.prepareSetup(connectionSetup(options.namespace));
+      if (this.#session !== session) return;
+      setUp();
+      this.#machine.checked(answer.supportAbilityNegotiation === true, clock.now());
       this.#advance();
     } catch (error) {
-      this.#lose(connection, asError(error));
+      this.#lose(session, error);
     }
   }
 
-  async #checkHealth(connection: Connection): Promise<void> {
+  async #checkHealth(session: Session): Promise<void> {
     const { clock } = this.#given;
     try {
-      await this.#request(connection, "HealthCheckRequest", {}, answerMs);
-      if (this.#connection !== connection) return;
+      await session.request("HealthCheckRequest", {}, answerMs);
+      if (this.#session !== session) return;
       this.#machine.healthy(clock.now());
       this.#advance();
-    } catch {
+    } catch (error) {
+      if (this.#session !== session) return;
+      if (isUnregistered(error)) this.#lose(session, error);
       // The machine counts them; what was wrong is said when the connection is given up.
-      if (this.#connection === connection) this.#advance(this.#machine.unhealthy(clock.now()));
+      else this.#advance(this.#machine.unhealthy(clock.now()));
     }
   }
 
-  #begin(wish: Wish, connection: Connection): void {
+  #begin(wish: Wish, session: Session): void {
     const progress = this.#wishes.get(wish);
-    if (progress === undefined || this.#connection !== connection) return;
+    if (progress === undefined || this.#session !== session) return;
     progress.retry?.cancel();
-    progress.request = this.#fulfil(wish, progress, connection);
+    progress.request = this.#fulfil(wish, progress, session);
   }
 
-  async #fulfil(wish: Wish, progress: Progress, connection: Connection): Promise<void> {
+  async #fulfil(wish: Wish, progress: Progress, session: Session): Promise<void> {
     try {
-      const answer = await this.#request(connection, wish.requestType, wish.request, answerMs);
-      if (this.#connection !== connection || !this.#wishes.has(wish)) return;
+      const answer = await session.request(wish.requestType, wish.request, answerMs);
+      if (this.#session !== session || !this.#wishes.has(wish)) return;
       wish.answered(answer);
       progress.failures = 0;
     } catch (error) {
-      if (this.#connection !== connection || !this.#wishes.has(wish)) return;
+      if (this.#session !== session || !this.#wishes.has(wish)) return;
       const { clock, random } = this.#given;
       const delayMs = fullJitterMs(progress.failures++, backoffMs, backoffMaxMs, random);
-      progress.retry = clock.schedule(() => this.#begin(wish, connection), delayMs);
-      wish.failed(this.#named(connection, error));
+      progress.retry = clock.schedule(() => this.#begin(wish, session), delayMs);
+      wish.failed(session.named(error));
     }
   }
 
-  /** Sends a request; if the token is refused, once more with another. */
-  async #request(connection: Connection, type: string, fields: Fields, timeoutMs: number): Promise<Fields> {
-    const { server, channel } = connection;
-    for (let attempt = 1; ; attempt++) {
-      const envelope = await this.#envelope(server, type, fields);
-      try {
-        return answerTo(type, await channel.request(envelope, timeoutMs));
-      } catch (error) {
-        const code = error instanceof NacosError ? error.errorCode : undefined;
-        if (code === unregistered && this.#connection === connection && connection.isReady) {
-          this.#lose(connection, asError(error));
-        }
-        if (code !== noRight || attempt > 1 || envelope.headers.accessToken === undefined) throw error;
-        this.#given.login.refuse(envelope.headers.accessToken);
-      }
-    }
-  }
-
-  #received(connection: Connection, payload: Payload): void {
-    if (this.#connection !== connection) return;
+  #received(session: Session, payload: Payload): void {
+    if (this.#session !== session) return;
     try {
       const fields = fieldsOf(payload);
-      this.#acknowledge(connection, payload.type, fields.requestId);
-      this.#serve(connection, payload.type, fields);
+      session.acknowledge(payload.type, fields.requestId);
+      this.#serve(session, payload.type, fields);
     } catch (error) {
-      const named = this.#named(connection, error);
+      const named = session.named(error);
       // It may have held news: the answer to a subscription is the whole set.
       for (const wish of [...this.#wishes.keys()]) {
         if (wish.pushed === undefined) continue;
         wish.failed(named);
-        this.#begin(wish, connection);
+        this.#begin(wish, session);
       }
     }
   }
 
-  #serve(connection: Connection, type: string, fields: Fields): void {
+  #serve(session: Session, type: string, fields: Fields): void {
     const { clock } = this.#given;
     if (type === "SetupAckRequest") this.#advance(this.#machine.acknowledged(clock.now()));
     else if (type === "ConnectResetRequest") {
       const { serverIp, serverPort } = fields;
       const named = serverIp ? `${String(serverIp)}:${String(serverPort)}` : undefined;
-      this.#lose(connection, new Error("the server sends its clients away"), named);
+      this.#lose(session, new Error("the server sends its clients away"), named);
     } else if (type === "NotifySubscriberRequest") {
       for (const wish of this.#wishes.keys()) wish.pushed?.(fields);
     }
   }
 
-  /** Servers take a client that does not answer its requests for dead. */
-  #acknowledge({ channel }: Connection, type: string, requestId: unknown): void {
-    const body = JSON.stringify({ resultCode: 200, errorCode: 0, success: true, requestId });
-    channel.send({ type: type.replace(/Request$/, "Response"), headers: {}, body });
-  }
-
-  #lose(connection: Connection, error: Error, resetTo?: string): void {
-    if (this.#connection !== connection) return;
-    this.#connection = undefined;
-    connection.channel.close();
+  #lose(session: Session, error: unknown, resetTo?: string): void {
+    if (this.#session !== session) return;
+    this.#session = undefined;
+    session.close();
     for (const { retry } of this.#wishes.values()) retry?.cancel();
     const now = this.#given.clock.now();
     if (resetTo === undefined) this.#machine.lost(now);
     else this.#machine.reset(resetTo, now);
-    const named = this.#named(connection, error);
+    const named = session.named(error);
     for (const wish of [...this.#wishes.keys()]) wish.failed(named);
     this.#advance();
   }
-
-  async #envelope(server: NacosServer, type: string, fields: Fields): Promise<Payload> {
-    const accessToken = type === "ServerCheckRequest" ? undefined : await this.#given.login.token(server);
-    return {
-      type,
-      headers: accessToken === undefined ? {} : { accessToken },
-      body: JSON.stringify({ ...fields, requestId: String(++this.#requests) }),
-    };
-  }
-
-  #named({ server }: Connection, cause: unknown): Error {
-    return new Error(`nacos ${server.name}: ${asError(cause).message}`, { cause });
-  }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

@@ -563,6 +563,19 @@ describe("logging in to Nacos", () => {
     expect([logins, snapshots.length, nacos.channels.length]).toEqual([2, 1, 1]);
   });
 
+  it("does not give up a good connection because logins fail", async () => {
+    let isUp = true;
+    const { nacos, watch, pass } = createHarness({ auth }, async () => {
+      if (isUp) return { status: 200, text: JSON.stringify({ accessToken: "t", tokenTtl: 10 }) };
+      throw new Error("connect ECONNREFUSED");
+    });
+    void watch();
+    await settle();
+    isUp = false;
+    await pass(60_000);
+    expect([nacos.channels.length, nacos.count("HealthCheckRequest")]).toEqual([1, 12]);
+  });
+
   it("tells why it could not log in, without the password", async () => {
     const { errors, watch } = createHarness({ auth }, async () => ({ status: 403, text: "unknown user!" }));
     void watch();
