@@ -22,6 +22,7 @@ const config: ViteUserConfig = defineConfig({
           include: ["test/**/*.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          globalSetup: "test/registries/support/summary.ts",
           maxWorkers: 1,
           sequence: { groupOrder: 2 },
         },

@@ -1,4 +1,4 @@
-/** etcd keeps the contract of registries, the current one and Debian's. */
+/** The contract of registries over etcd, the current one and Debian's. */
 import { registryContract } from "./contract.ts";
 import { etcdSubject, oldEtcdSubject } from "./subjects/etcd.ts";
 

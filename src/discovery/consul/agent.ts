@@ -13,6 +13,8 @@ export interface AgentCall {
   /** Beside those that every call has; a name with several values is repeated. */
   readonly query?: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly body?: unknown;
+  /** Default: what `token()` gives now. */
+  readonly token?: string | undefined;
   /** How long the agent may take for its answer. */
   readonly answerMs: number;
   readonly signal: AbortSignal;
@@ -60,14 +62,23 @@ export class ConsulAgent {
     };
   }
 
+  /** The token of the moment, if there is to be one. */
+  async token(): Promise<string | undefined> {
+    const { token } = this.#options;
+    if (typeof token !== "function") return token;
+    const given: unknown = await token();
+    if (typeof given === "string" && given !== "") return given;
+    throw new TypeError(`token() must give a non-empty string, got ${typeof given}`);
+  }
+
   /**
-   * One request, with the token of the moment.
+   * One request.
    *
    * @throws Error for what is no answer. Any status is one.
    */
   async call(call: AgentCall): Promise<AgentAnswer> {
     const { method, path, body, answerMs, signal } = call;
-    const token = await this.#token();
+    const token = call.token ?? (await this.token());
     const { namespace, partition } = this.#options;
     const query = { ns: namespace, partition, ...call.query };
     this.#pool ??= this.#options.dispatcher ?? this.#createPool();
@@ -101,14 +112,6 @@ export class ConsulAgent {
   get #origin(): string {
     const { address } = this.#options;
     return address.scheme === "unix" ? "http://localhost" : address.text;
-  }
-
-  async #token(): Promise<string | undefined> {
-    const { token } = this.#options;
-    if (typeof token !== "function") return token;
-    const given: unknown = await token();
-    if (typeof given === "string" && given !== "") return given;
-    throw new TypeError(`token() must give a non-empty string, got ${typeof given}`);
   }
 
   #createPool(): Pool {

@@ -5,7 +5,7 @@ import { endpointsOf } from "./entries.ts";
 import { resolveConsulOptions } from "./options.ts";
 import { serviceDefinition } from "./service-definition.ts";
 
-const plain = { format: "consul", transport: "http", passingOnly: true } as const;
+const plain = { format: "consul", protocol: "http", passingOnly: true } as const;
 const kratos = { ...plain, format: "kratos" } as const;
 const node = { Node: "n1", Address: "10.0.0.9" };
 
@@ -75,7 +75,7 @@ describe("endpointsOf", () => {
     expect(() => endpointsOf({ error: "x" }, plain)).toThrow("not an array");
   });
 
-  it("reads Kratos' tagged addresses by transport", () => {
+  it("reads Kratos' tagged addresses by protocol", () => {
     const tagged = (addresses: Readonly<Record<string, string>>, more: object = {}): unknown => ({
       Node: node,
       Checks: [],
@@ -95,8 +95,8 @@ describe("endpointsOf", () => {
       tagged({ http: "http://10.0.0.3:8000?isSecure=true", grpc: "grpc://10.0.0.3:9000?isSecure=true" }),
       tagged({ lan_ipv4: "10.0.0.1" }),
     ];
-    const read = (transport: "http" | "grpc") =>
-      endpointsOf(entries, { ...kratos, transport }).map(({ address }) => address);
+    const read = (protocol: "http" | "grpc") =>
+      endpointsOf(entries, { ...kratos, protocol }).map(({ address }) => address);
     expect(read("http")).toEqual([
       "http://10.0.0.1:8000",
       "https://10.0.0.2:8000",
@@ -161,7 +161,7 @@ describe("serviceDefinition", () => {
   });
 
   it("writes the URL that Kratos reads", () => {
-    const options = resolveConsulOptions({ format: "kratos", transport: "grpc" });
+    const options = resolveConsulOptions({ format: "kratos", protocol: "grpc" });
     const definition = serviceDefinition(
       { ...instance, address: "grpc://[fd00::1]:9000", version: "v1" },
       options,

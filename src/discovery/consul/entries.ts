@@ -9,7 +9,7 @@ import { type EntryService, type HealthEntry, isText, metaWeight } from "./entry
 import { kratosAddress, kratosVersion, kratosWeight } from "./kratos.ts";
 import type { ResolvedConsulOptions } from "./options.ts";
 
-type Rules = Pick<ResolvedConsulOptions, "format" | "transport" | "passingOnly">;
+type Rules = Pick<ResolvedConsulOptions, "format" | "protocol" | "passingOnly">;
 
 /** @throws Error when the answer is no array, and so no answer of Consul's. */
 export function endpointsOf(entries: unknown, rules: Rules): readonly Endpoint[] {
@@ -40,7 +40,7 @@ function endpointOf(entry: HealthEntry | null, status: "passing" | "warning", ru
   const version = isKratos ? kratosVersion(service) : undefined;
   return {
     address:
-      (isKratos ? kratosAddress(service, rules.transport) : undefined) ?? plainAddress(service, node.Address),
+      (isKratos ? kratosAddress(service, rules.protocol) : undefined) ?? plainAddress(service, node.Address),
     weight: weightOf(service, status, isKratos),
     ...(zone === undefined ? {} : { zone }),
     metadata: {

@@ -13,21 +13,21 @@ const defaultWeight = 100;
 const schemes = { http: ["http", "https"], grpc: ["grpc", "grpcs"] } as const;
 
 /**
- * The endpoint of this transport; undefined when the instance has no tagged address, as one that was not written by
+ * The endpoint of this protocol; undefined when the instance has no tagged address, as one that was not written by
  * Kratos. One that has only others is given as it is: the guard then says that it does not fit.
  */
-export function kratosAddress(service: EntryService, transport: "http" | "grpc"): string | undefined {
+export function kratosAddress(service: EntryService, protocol: "http" | "grpc"): string | undefined {
   const urls = Object.entries(service.TaggedAddresses ?? {}).flatMap(([tag, tagged]) =>
     !consulsOwn.has(tag) && isText(tagged?.Address) ? [tagged.Address] : [],
   );
   for (const written of urls) {
     if (!URL.canParse(written)) continue;
-    const { protocol, host, searchParams } = new URL(written);
-    const scheme = protocol.slice(0, -1);
-    if (!schemes[transport].some((one) => one === scheme)) continue;
-    // Kratos before 2.1 said it in the query.
-    const isSecure = scheme === `${transport}s` || searchParams.get("isSecure") === "true";
-    return `${isSecure ? "https" : "http"}://${host}`;
+    const url = new URL(written);
+    const scheme = url.protocol.slice(0, -1);
+    if (!schemes[protocol].some((one) => one === scheme)) continue;
+    // Early versions of Kratos 2 said it in the query.
+    const isSecure = scheme === `${protocol}s` || url.searchParams.get("isSecure") === "true";
+    return `${isSecure ? "https" : "http"}://${url.host}`;
   }
   return urls[0];
 }

@@ -39,10 +39,10 @@ export interface ConsulOptions {
    */
   readonly format?: "consul" | "kratos" | undefined;
   /** Which of a Kratos instance's endpoints is meant, and what a registration writes: `"http"` (the default) or `"grpc"`. */
-  readonly transport?: "http" | "grpc" | undefined;
+  readonly protocol?: "http" | "grpc" | undefined;
   /**
-   * How long the server holds a query without a change, from 1,000 to 600,000. Default 300,000, as Consul's own: a
-   * lost connection shows sooner, by TCP keepalive.
+   * How long the server holds a query without a change, from 1,000 to 600,000. Default 60,000: a query a minute costs
+   * nothing, and bounds what Consul does not wake a query for, such as a token that may not read the service any more.
    */
   readonly waitMs?: number | undefined;
   /**
@@ -82,7 +82,7 @@ export interface ResolvedConsulOptions {
   readonly stale: boolean;
   readonly token: ConsulToken | undefined;
   readonly format: "consul" | "kratos";
-  readonly transport: "http" | "grpc";
+  readonly protocol: "http" | "grpc";
   readonly waitMs: number;
   readonly ttlMs: number;
   readonly deregisterAfterMs: number;
@@ -106,8 +106,8 @@ export function resolveConsulOptions(given: ConsulOptions): ResolvedConsulOption
     stale: options.boolean("stale", false),
     token: readToken(options.value("token")),
     format: options.word("format", ["consul", "kratos"], "consul"),
-    transport: options.word("transport", ["http", "grpc"], "http"),
-    waitMs: options.number("waitMs", { default: 300_000, min: 1_000, max: 600_000 }),
+    protocol: options.word("protocol", ["http", "grpc"], "http"),
+    waitMs: options.number("waitMs", { default: 60_000, min: 1_000, max: 600_000 }),
     ttlMs: options.number("ttlMs", { default: 15_000, min: 1_000, max: 86_400_000 }),
     deregisterAfterMs: options.number("deregisterAfterMs", {
       default: 60_000,

@@ -2,7 +2,7 @@
 import type { Clock, Timer } from "../../core/clock.ts";
 import type { DiscoveryContext, Instance } from "../../core/contracts.ts";
 import type { Random } from "../../core/random.ts";
-import type { ConsulAgent } from "./agent.ts";
+import type { AgentCall, ConsulAgent } from "./agent.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { ResolvedConsulOptions } from "./options.ts";
 import { checkIdOf, serviceDefinition } from "./service-definition.ts";
@@ -27,6 +27,8 @@ export class ConsulRegistration implements AsyncDisposable {
     this.#timer?.cancel();
   };
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers();
+  /** What it was registered with. */
+  #token: string | undefined;
   #timer: Timer | undefined;
   /** The step that is being taken. */
   #step: Promise<void> = Promise.resolve();
@@ -99,25 +101,20 @@ export class ConsulRegistration implements AsyncDisposable {
   }
 
   async #take(): Promise<void> {
-    const { step } = this.#heartbeat;
+    let { step } = this.#heartbeat;
     const { signal } = this.#stop;
     try {
-      const { status, text } =
-        step === "register"
-          ? await this.#agent.call({
-              method: "PUT",
-              path: "/v1/agent/service/register",
-              query: { "replace-existing-checks": "true" },
-              body: this.#definition,
-              answerMs,
-              signal,
-            })
-          : await this.#agent.call({
-              method: "PUT",
-              path: `/v1/agent/check/pass/${encodeURIComponent(checkIdOf(this.#instance))}`,
-              answerMs,
-              signal,
-            });
+      const token = await this.#agent.token();
+      // The agent tells the servers of the instance, and of its end, with the token that it was registered with.
+      if (token !== this.#token) step = "register";
+      const { status, text } = await this.#agent.call({
+        method: "PUT",
+        ...(step === "register" ? this.#registerCall() : this.#passCall()),
+        token,
+        answerMs,
+        signal,
+      });
+      if (status === 200 && step === "register") this.#token = token;
       if (status === 200) {
         this.#heartbeat.succeeded(this.#clock.now());
         this.#first.resolve();
@@ -134,6 +131,15 @@ export class ConsulRegistration implements AsyncDisposable {
     this.#timer = this.#clock.schedule(() => {
       this.#step = this.#take();
     }, this.#heartbeat.dueAt - this.#clock.now());
+  }
+
+  #registerCall(): Pick<AgentCall, "path" | "query" | "body"> {
+    const query = { "replace-existing-checks": "true" };
+    return { path: "/v1/agent/service/register", query, body: this.#definition };
+  }
+
+  #passCall(): Pick<AgentCall, "path"> {
+    return { path: `/v1/agent/check/pass/${encodeURIComponent(checkIdOf(this.#instance))}` };
   }
 
   #report(what: string, cause: unknown): void {

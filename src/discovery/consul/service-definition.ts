@@ -3,12 +3,9 @@ import { parseAddress } from "../../core/address.ts";
 import type { Instance } from "../../core/contracts.ts";
 import type { ResolvedConsulOptions } from "./options.ts";
 
-/** What a program may say of its instance beside the contract's fields. */
-type VersionedInstance = Instance & { readonly version?: string | undefined };
-
 type Rules = Pick<
   ResolvedConsulOptions,
-  "service" | "tags" | "format" | "transport" | "ttlMs" | "deregisterAfterMs"
+  "service" | "tags" | "format" | "protocol" | "ttlMs" | "deregisterAfterMs"
 >;
 
 /** The largest weight that Consul's DNS answers can carry. */
@@ -20,10 +17,7 @@ export function checkIdOf(instance: Instance): string {
 }
 
 /** @throws RangeError for an instance whose address is none that others could call. */
-export function serviceDefinition(
-  instance: VersionedInstance,
-  rules: Rules,
-): Readonly<Record<string, unknown>> {
+export function serviceDefinition(instance: Instance, rules: Rules): Readonly<Record<string, unknown>> {
   const { id, weight, zone, version, metadata } = instance;
   // Only the scheme differs: gRPC's has no URL rules of its own.
   const address = parseAddress(instance.address.replace(/^grpc(s?):/i, "http$1:"));
@@ -34,7 +28,7 @@ export function serviceDefinition(
   const isSecure = address.scheme === "https";
   const isKratos = rules.format === "kratos";
   const share = weight === undefined ? undefined : Math.min(heaviestWeight, Math.max(1, Math.round(weight)));
-  const url = `${rules.transport}${isSecure ? "s" : ""}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+  const url = `${rules.protocol}${isSecure ? "s" : ""}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
   return {
     ID: id,
     Name: rules.service ?? instance.service,

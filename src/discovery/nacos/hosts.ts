@@ -4,9 +4,6 @@ import type { Instance } from "../../core/contracts.ts";
 import type { Endpoint } from "../../core/endpoint.ts";
 import type { Fields, NacosHost, ServiceInfo } from "./messages.ts";
 
-/** What a program may say of its instance beside the contract's fields. */
-type VersionedInstance = Instance & { readonly version?: string | undefined };
-
 /** Nacos' own name for it. */
 export const defaultCluster = "DEFAULT";
 
@@ -39,7 +36,7 @@ function endpointOf({ ip, port, weight, clusterName, metadata }: NacosHost): End
 }
 
 /** @throws RangeError for an instance whose address is none that others could call. */
-export function hostOf(instance: VersionedInstance, cluster: string): Fields {
+export function hostOf(instance: Instance, cluster: string): Fields {
   const { service, weight = 1, zone, version, metadata } = instance;
   const address = parseAddress(instance.address.replace(/^grpc(s?):/i, "http$1:"));
   if (address.scheme === "unix") {

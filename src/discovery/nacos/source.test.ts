@@ -300,6 +300,19 @@ describe("watching Nacos", () => {
     expect(snapshots).toHaveLength(1);
   });
 
+  it("gives up a server that takes the connection and does not answer", async () => {
+    const { nacos, clock, errors, snapshots, watch, pass } = createHarness();
+    nacos.onRequest = () => new Promise(() => {});
+    void watch();
+    await pass(3_000);
+    expect(errors).toEqual(["orders: nacos 127.0.0.1:8848: no answer within 3000 ms"]);
+    // For the next try, and nothing else.
+    expect([nacos.connections.length, clock.pendingTimers]).toEqual([0, 1]);
+    nacos.onRequest = undefined;
+    await pass(100);
+    expect([snapshots.length, clock.pendingTimers]).toEqual([1, 1]);
+  });
+
   it("follows a reset, answering it first", async () => {
     const { nacos, watch, pass } = createHarness({ servers: ["a:8848", "b:8848", "c:8848"] });
     void watch();
@@ -468,6 +481,18 @@ describe("registering with Nacos", () => {
     await expect(registering).rejects.toThrow("closing");
     expect(nacos.count("InstanceRequest", { type: "deregisterInstance" })).toBe(1);
     expect(nacos.connections).toEqual([]);
+  });
+
+  it("takes an instance that is given up out, though the connection stays for others", async () => {
+    const { nacos, source, context } = createHarness();
+    const giveUp = new AbortController();
+    await settled(source.register({ ...instance, service: "users" }, context));
+    const registration = await settled(source.register(instance, { ...context, signal: giveUp.signal }));
+    giveUp.abort();
+    await settle();
+    await registration[Symbol.asyncDispose]();
+    expect(nacos.count("InstanceRequest", { type: "deregisterInstance", serviceName: "orders" })).toBe(1);
+    expect(nacos.connections).toHaveLength(1);
   });
 
   it("reports a deregistration that fails, and goes on", async () => {

@@ -93,10 +93,15 @@ export class NacosSource implements Discovery, Registry {
     const link = await this.#linkFor(registration);
     let ended: Promise<void> | undefined;
     const end = (): Promise<void> => {
+      signal.removeEventListener("abort", giveUp);
       ended ??= this.#drop(link, registration).catch((error) => report("could not be deregistered", error));
       return ended;
     };
-    const giveUp = (): void => first.reject(signal.reason);
+    // The connection is there for others, too, and so the server would keep the instance.
+    const giveUp = (): void => {
+      first.reject(signal.reason);
+      void end();
+    };
     signal.addEventListener("abort", giveUp);
     if (signal.aborted) giveUp();
     try {
@@ -104,8 +109,6 @@ export class NacosSource implements Discovery, Registry {
     } catch (error) {
       await end();
       throw error;
-    } finally {
-      signal.removeEventListener("abort", giveUp);
     }
     return { [Symbol.asyncDispose]: end };
   }

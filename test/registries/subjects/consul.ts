@@ -14,7 +14,7 @@ export const consulSubject: Subject = {
     hasWeights: true,
     hasZones: true,
     tellsEmpty: true,
-    pushes: true,
+    pushesWithinMs: 0,
     takesRegistrations: true,
     hasTokens: true,
   },

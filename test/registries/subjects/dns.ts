@@ -1,4 +1,4 @@
-/** dnsmasq with address records, or with SRV records whose targets have address records. */
+/** A dnsmasq with address records, or with SRV records whose targets have address records. */
 import { dns } from "../../../src/discovery/dns.ts";
 import { type DnsRecords, startDnsmasq } from "../support/servers.ts";
 import type { PutInstance, RunningSubject, Subject } from "../support/subject.ts";
@@ -15,7 +15,7 @@ function subject(type: "A" | "SRV"): Subject {
       hasWeights: type === "SRV",
       hasZones: false,
       tellsEmpty: false,
-      pushes: false,
+      pushesWithinMs: undefined,
       takesRegistrations: false,
       hasTokens: false,
     },

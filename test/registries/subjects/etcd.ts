@@ -1,4 +1,4 @@
-/** etcd with instances as Go's official package writes them, put through the JSON gateway. */
+/** An etcd with instances as Go's official package writes them, put through the JSON gateway. */
 import { etcd } from "../../../src/discovery/etcd.ts";
 import { base64, findServer, startEtcd } from "../support/servers.ts";
 import type { RunningSubject, Subject } from "../support/subject.ts";
@@ -14,7 +14,7 @@ export const etcdSubject: Subject = {
     hasWeights: true,
     hasZones: true,
     tellsEmpty: true,
-    pushes: true,
+    pushesWithinMs: 0,
     takesRegistrations: true,
     hasTokens: true,
   },

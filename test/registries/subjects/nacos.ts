@@ -1,4 +1,4 @@
-/** r-nacos with users: instances are put through Nacos' HTTP API, as a foreign client would. */
+/** An r-nacos with users: instances are put through Nacos' HTTP API, as a foreign client would. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { nacos } from "../../../src/discovery/nacos.ts";
 import { startNacos } from "../support/servers.ts";
@@ -16,7 +16,8 @@ export const nacosSubject: Subject = {
     hasWeights: true,
     hasZones: true,
     tellsEmpty: true,
-    pushes: true,
+    // naming_delay_nofity.rs: each change waits 500 ms for others, and is looked for every 500 ms.
+    pushesWithinMs: 1_000,
     takesRegistrations: true,
     hasTokens: true,
   },

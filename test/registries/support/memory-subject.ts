@@ -32,7 +32,7 @@ const facts: SubjectFacts = {
   hasWeights: true,
   hasZones: true,
   tellsEmpty: true,
-  pushes: true,
+  pushesWithinMs: 0,
   takesRegistrations: true,
   hasTokens: true,
 };

@@ -28,8 +28,11 @@ export interface SubjectFacts {
   readonly hasZones: boolean;
   /** False for a registry that knows no end of the last instance, such as DNS: the set is then kept. */
   readonly tellsEmpty: boolean;
-  /** Whether the server tells of changes, or is asked at intervals. */
-  readonly pushes: boolean;
+  /**
+   * How long after a change the server itself tells of it, at most: about nothing, r-nacos' way of merging what comes
+   * within half a second, or for a server that is asked at intervals undefined.
+   */
+  readonly pushesWithinMs: number | undefined;
   /** Whether `registry()` is there. */
   readonly takesRegistrations: boolean;
   /** Whether `expireToken` is there. */
