@@ -40,8 +40,10 @@ export function serviceDefinition(instance: Instance, rules: Rules): Readonly<Re
       ...(zone === undefined ? {} : { zone }),
       ...(version === undefined || isKratos ? {} : { version }),
       ...(isSecure && !isKratos ? { secure: "true" } : {}),
-      // Kratos reads it there; else it stands there only if Consul's own weights cannot say it.
-      ...(weight === undefined || (!isKratos && share === weight) ? {} : { weight: String(weight) }),
+      // Kratos reads whole numbers there, of which 0 drains; else it is for what Consul's own weights cannot say.
+      ...(weight === undefined || (!isKratos && share === weight)
+        ? {}
+        : { weight: String(isKratos && weight !== 0 ? Math.max(1, Math.round(weight)) : weight) }),
     },
     ...(share === undefined ? {} : { Weights: { Passing: share, Warning: 1 } }),
     ...(isKratos

@@ -27,6 +27,9 @@ export interface NacosTransport {
 /** 10,000 instances with 3 KiB each; grpc-js' own limit of 4 MiB is below that of large services. */
 const largestMessage = 32 * 1024 * 1024;
 
+/** How long the last message over a stream, such as the answer to a reset, has to be on its way. */
+const lingerMs = 500;
+
 const requestPath = "/Request/request";
 const streamPath = "/BiRequestStream/requestBiStream";
 
@@ -50,6 +53,7 @@ class GrpcChannel implements NacosChannel {
   readonly #grpc: typeof GrpcModule;
   readonly #client: GrpcModule.Client;
   readonly #events: ChannelEvents;
+  readonly #requests: Set<GrpcModule.ClientUnaryCall> = new Set();
   #stream: GrpcModule.ClientDuplexStream<Payload, Payload> | undefined;
   #isOver = false;
 
@@ -74,7 +78,7 @@ class GrpcChannel implements NacosChannel {
 
   request(payload: Payload, timeoutMs: number): Promise<Payload> {
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
+      const call = this.#client.makeUnaryRequest(
         requestPath,
         encodePayload,
         decodePayload,
@@ -82,11 +86,13 @@ class GrpcChannel implements NacosChannel {
         new this.#grpc.Metadata(),
         { deadline: Date.now() + timeoutMs },
         (error, answer) => {
+          this.#requests.delete(call);
           if (error !== null) reject(error);
           else if (answer === undefined) reject(new Error(`${payload.type} got an empty answer`));
           else resolve(answer);
         },
       );
+      this.#requests.add(call);
     });
   }
 
@@ -106,8 +112,15 @@ class GrpcChannel implements NacosChannel {
   }
 
   close(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
-    this.#stream?.cancel();
+    for (const call of this.#requests) call.cancel();
+    const stream = this.#stream;
+    if (stream !== undefined) {
+      stream.end();
+      const timer = setTimeout(() => stream.cancel(), lingerMs).unref();
+      stream.once("status", () => clearTimeout(timer));
+    }
     this.#client.close();
   }
 
