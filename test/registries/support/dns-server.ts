@@ -54,7 +54,9 @@ export async function startDnsmasq({
       );
       return {
         args: [
-          "--keep-in-foreground",
+          // In the foreground, and without a process for each TCP connection, which would outlive a killed server and
+          // hold its port.
+          "--no-daemon",
           "--conf-file=/dev/null",
           "--no-resolv",
           "--no-hosts",
@@ -65,8 +67,6 @@ export async function startDnsmasq({
           `--port=${port}`,
           "--listen-address=127.0.0.1",
           "--bind-interfaces",
-          "--user=",
-          "--pid-file=",
           ...services,
         ],
       };
