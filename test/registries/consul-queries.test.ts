@@ -161,6 +161,12 @@ describeWith(["consul"], "Consul's blocking queries", () => {
     await using before = new WatchedSet(consul({ address: url }), "orders", consulSubject);
     await before.untilExactly([at(1)]);
     const { length: sets } = before.snapshots;
+    // A follower hears of what the leader has committed a moment later, and would never hear of it without one.
+    const countStale = async () => {
+      const answer = await fetch(`${url}/v1/health/service/orders?stale`);
+      return ((await answer.json()) as readonly unknown[]).length;
+    };
+    await expect.poll(countStale, { timeout: 10_000 }).toBe(1);
     await pair.servers[1].kill();
     const readLeader = async () => (await fetch(`${url}/v1/status/leader`)).text();
     await expect.poll(readLeader, { timeout: 30_000 }).not.toMatch(/\d/);
