@@ -58,34 +58,39 @@ async function* watchFirst(
   const { clock, random } = options;
   const { signal } = context;
   if (signal.aborted) return;
-  using set = new SourceSet(sources, { context, clock, random });
-  /** Of the set that was last yielded: whose it was, which of its sets, and how many errors had been reported. */
-  let used: number | undefined;
-  let version = 0;
-  let reports = 0;
-  while (!signal.aborted) {
-    const { states } = set;
-    const { use, watched, lookAgainAt } = choose(states, clock.now(), options);
-    for (const index of sources.keys()) {
-      if (index < watched) set.start(index);
-      else set.stop(index);
+  // Not `using`, which Node.js 22 does not know: it runs these sources in our tests.
+  const set = new SourceSet(sources, { context, clock, random });
+  try {
+    /** Of the set that was last yielded: whose it was, which of its sets, and how many errors had been reported. */
+    let used: number | undefined;
+    let version = 0;
+    let reports = 0;
+    while (!signal.aborted) {
+      const { states } = set;
+      const { use, watched, lookAgainAt } = choose(states, clock.now(), options);
+      for (const index of sources.keys()) {
+        if (index < watched) set.start(index);
+        else set.stop(index);
+      }
+      const state = use === undefined ? undefined : states[use];
+      const isFailing = state?.phase === "failing";
+      const isNews = use !== used || state?.version !== version;
+      // An error of another source made the whole look stale.
+      const isSpoiled = reports !== set.reports && !isFailing;
+      if (state?.endpoints !== undefined && (isNews || isSpoiled)) {
+        used = use;
+        version = state.version;
+        reports = set.reports;
+        yield state.endpoints;
+        // A set that failed before it was used is not fresh.
+        if (isFailing && states[use ?? 0]?.phase === "failing") set.remind();
+      } else if (states.slice(0, watched).every(({ phase }) => phase === "final")) {
+        return;
+      } else {
+        await set.change(lookAgainAt);
+      }
     }
-    const state = use === undefined ? undefined : states[use];
-    const isFailing = state?.phase === "failing";
-    const isNews = use !== used || state?.version !== version;
-    // An error of another source made the whole look stale.
-    const isSpoiled = reports !== set.reports && !isFailing;
-    if (state?.endpoints !== undefined && (isNews || isSpoiled)) {
-      used = use;
-      version = state.version;
-      reports = set.reports;
-      yield state.endpoints;
-      // A set that failed before it was used is not fresh.
-      if (isFailing && states[use ?? 0]?.phase === "failing") set.remind();
-    } else if (states.slice(0, watched).every(({ phase }) => phase === "final")) {
-      return;
-    } else {
-      await set.change(lookAgainAt);
-    }
+  } finally {
+    set[Symbol.dispose]();
   }
 }

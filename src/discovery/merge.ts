@@ -50,29 +50,34 @@ async function* watchAll(
 ): AsyncGenerator<readonly Endpoint[], void, void> {
   const { signal } = context;
   if (signal.aborted) return;
-  using set = new SourceSet(sources, { context, clock, random });
-  for (const index of sources.keys()) set.start(index);
-  const waitEndsAt = clock.now() + waitMs;
-  /** How many sets had come when the last union was made. */
-  let seen = 0;
-  let remindAt: number | undefined;
-  while (!signal.aborted) {
-    const { states } = set;
-    const now = clock.now();
-    const isWaiting = now < waitEndsAt && states.some(({ phase }) => phase === "pending");
-    const isFailing = states.some(({ phase }) => phase === "failing");
-    const versions = states.reduce((sum, { version }) => sum + version, 0);
-    if (!isWaiting && versions !== seen) {
-      seen = versions;
-      remindAt = isFailing ? (remindAt ?? now + reminderMs) : undefined;
-      yield union(states.flatMap(({ endpoints }) => (endpoints === undefined ? [] : [endpoints])));
-    } else if (remindAt !== undefined && now >= remindAt) {
-      remindAt = undefined;
-      if (isFailing) set.remind();
-    } else if (states.every(({ phase }) => phase === "final")) {
-      return;
-    } else {
-      await set.change(isWaiting ? waitEndsAt : remindAt);
+  // Not `using`, which Node.js 22 does not know: it runs these sources in our tests.
+  const set = new SourceSet(sources, { context, clock, random });
+  try {
+    for (const index of sources.keys()) set.start(index);
+    const waitEndsAt = clock.now() + waitMs;
+    /** How many sets had come when the last union was made. */
+    let seen = 0;
+    let remindAt: number | undefined;
+    while (!signal.aborted) {
+      const { states } = set;
+      const now = clock.now();
+      const isWaiting = now < waitEndsAt && states.some(({ phase }) => phase === "pending");
+      const isFailing = states.some(({ phase }) => phase === "failing");
+      const versions = states.reduce((sum, { version }) => sum + version, 0);
+      if (!isWaiting && versions !== seen) {
+        seen = versions;
+        remindAt = isFailing ? (remindAt ?? now + reminderMs) : undefined;
+        yield union(states.flatMap(({ endpoints }) => (endpoints === undefined ? [] : [endpoints])));
+      } else if (remindAt !== undefined && now >= remindAt) {
+        remindAt = undefined;
+        if (isFailing) set.remind();
+      } else if (states.every(({ phase }) => phase === "final")) {
+        return;
+      } else {
+        await set.change(isWaiting ? waitEndsAt : remindAt);
+      }
     }
+  } finally {
+    set[Symbol.dispose]();
   }
 }

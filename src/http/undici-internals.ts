@@ -15,13 +15,6 @@ interface QueuedRequest {
   onResponseError(error: Error): void;
 }
 
-interface Internals {
-  queue: (QueuedRequest | null)[];
-  /** Where in the queue those begin that wait. */
-  pendingIndex: number;
-  resume: (sync?: boolean) => void;
-}
-
 /**
  * Lets a Client connect before its first request.
  *
@@ -62,37 +55,19 @@ export function dropStrayStreams(socket: Socket): void {
  * @returns false where that cannot be done.
  */
 export function freeze(client: Client, error: Error): boolean {
-  const internals = internalsOf(client);
-  if (internals === undefined) return false;
-  internals.resume = () => {
-    for (const request of internals.queue.splice(internals.pendingIndex)) request?.onResponseError(error);
-  };
-  internals.resume();
-  return true;
-}
-
-function internalsOf(client: Client): Internals | undefined {
   const queue = find(client, "queue");
   const pendingIndex = find(client, "pending index");
   const resume = find(client, "resume");
-  if (queue === undefined || pendingIndex === undefined || resume === undefined) return undefined;
-  const fields = client as unknown as {
-    [symbol: symbol]: unknown;
+  if (queue === undefined || pendingIndex === undefined || resume === undefined) return false;
+  const fields = client as unknown as Record<symbol, unknown>;
+  const flush = () => {
+    const requests = fields[queue] as (QueuedRequest | null)[];
+    // Those before this place have been sent.
+    for (const request of requests.splice(fields[pendingIndex] as number)) request?.onResponseError(error);
   };
-  return {
-    get queue() {
-      return fields[queue] as Internals["queue"];
-    },
-    get pendingIndex() {
-      return fields[pendingIndex] as number;
-    },
-    get resume() {
-      return fields[resume] as Internals["resume"];
-    },
-    set resume(value) {
-      fields[resume] = value;
-    },
-  };
+  fields[resume] = flush;
+  flush();
+  return true;
 }
 
 function find(holder: object, description: string): symbol | undefined {
