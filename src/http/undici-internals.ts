@@ -2,9 +2,9 @@
  * What undici's Client (8.12) does not offer and owning its connection needs: to take its socket at once, to stop it from
  * going on by itself, to let go of what waits in its queue, and to see its HTTP/2 session.
  *
- * They hang on symbols that are found by their descriptions. Where a later undici has renamed one, `undefined` says so,
- * and callers do without: a connection is then attached by its first request, and what a GOAWAY left in the queue waits
- * until the session has ended. `undici-internals.test.ts` fails first.
+ * It hangs on symbols that are found by their descriptions. Where a later undici has renamed one, callers do without: a
+ * connection is then attached by its first request, and what a GOAWAY left in the queue waits until the session has
+ * ended. `undici-internals.test.ts` fails first.
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import type { Socket } from "node:net";
