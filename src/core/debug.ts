@@ -12,6 +12,7 @@ import {
   discoveryErrors,
   discoveryUpdates,
   type Events,
+  limitErrors,
   nodeStates,
   registrationErrors,
   registrationStates,
@@ -44,6 +45,7 @@ const lines: Lines = {
   "evenkeel:retry": ({ address, attempt, delayMs, reason, detail }) =>
     `attempt ${attempt} follows in ${delayMs.toFixed(1)} ms, as ${address} failed (${detail === "" ? reason : `${reason}: ${detail}`})`,
   "evenkeel:reject": ({ code, message }) => `refused, ${code}: ${message}`,
+  "evenkeel:limit:error": ({ error }) => `the shared rate limit could not be asked: ${textOf(error)}`,
 };
 
 const channels = {
@@ -56,6 +58,7 @@ const channels = {
   "evenkeel:registration:error": registrationErrors,
   "evenkeel:retry": retries,
   "evenkeel:reject": rejects,
+  "evenkeel:limit:error": limitErrors,
 } as const;
 
 /** The line for one event: without line breaks, whatever a path or an error message holds. */
