@@ -7,7 +7,7 @@ export interface AdaptiveLimitOptions {
   readonly min?: number | undefined;
   /** The limit is never above. Default `limits.inflight`, or else 1,000. */
   readonly max?: number | undefined;
-  /** Where it begins. Default 20, within the two. */
+  /** Where it begins. Default 100, within the two: the first burst of a healthy service is not refused. */
   readonly initial?: number | undefined;
 }
 
@@ -19,7 +19,10 @@ export interface LimitOptions {
    * Default false.
    */
   readonly adaptive?: boolean | AdaptiveLimitOptions | undefined;
-  /** The most calls that wait for one of the places that `inflight` or `adaptive` gives. Default 0: none waits. */
+  /**
+   * The most calls that wait for one of the places that `inflight` or `adaptive` gives. Default 100 with `adaptive`,
+   * which is still finding out how many there are; else 0: none waits.
+   */
   readonly queue?: number | undefined;
   /** The longest that a call waits for its place, in milliseconds. Default 1,000, as for a connection. */
   readonly queueMs?: number | undefined;
@@ -110,15 +113,16 @@ export function resolveLimits(given: unknown): LimitRules | undefined {
   if (given === undefined) return undefined;
   const options = new OptionReader(given, "limits");
   const inflight = optionalNumber(options, "inflight", { min: 1, integer: true });
+  const adaptive = resolveAdaptive(options.value("adaptive"), inflight);
   const limits: LimitRules = {
     inflight,
-    adaptive: resolveAdaptive(options.value("adaptive"), inflight),
-    queue: options.number("queue", { default: 0, min: 0, integer: true }),
+    adaptive,
+    queue: options.number("queue", { default: adaptive === undefined ? 0 : 100, min: 0, integer: true }),
     queueMs: options.number("queueMs", { default: 1_000, min: 0, max: longestTimerMs }),
     rate: resolveRate(options),
   };
   options.end();
-  if (limits.queue > 0 && inflight === undefined && limits.adaptive === undefined) {
+  if (limits.queue > 0 && inflight === undefined && adaptive === undefined) {
     throw new TypeError("limits.queue needs limits.inflight or limits.adaptive: nothing else is waited for");
   }
   return limits;
@@ -130,7 +134,7 @@ function resolveAdaptive(given: unknown, inflight: number | undefined): LimitRul
   const min = options.number("min", { default: 1, min: 1, integer: true });
   const max = options.number("max", { default: inflight ?? Math.max(min, 1_000), min, integer: true });
   const initial = options.number("initial", {
-    default: Math.min(max, Math.max(min, 20)),
+    default: Math.min(max, Math.max(min, 100)),
     min,
     max,
     integer: true,
