@@ -18,6 +18,7 @@ import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
 import { type AttemptListener, AttemptObserver } from "./attempt-observer.ts";
 import { type AttemptFault, isUnprocessed, outcomeOfFault, retryAfterMs } from "./classify.ts";
 import { findHeader, withAddedHeaders } from "./headers.ts";
+import { noteLoad } from "./load-header.ts";
 import type { Pools } from "./pools.ts";
 import { bodyKind, ReplayBody, type ReplayMemory } from "./replay.ts";
 
@@ -256,7 +257,10 @@ export class Exchange extends Call implements Controller, AttemptListener {
 
   /** False when the answer is not delivered, because the call goes on elsewhere. */
   responded(status: number, headers: Headers, message: string | undefined, outcome: Outcome): boolean {
-    if (this.attempt !== undefined) this.attempt.statusCode = status;
+    if (this.attempt !== undefined) {
+      this.attempt.statusCode = status;
+      if (outcome.kind === "success") noteLoad(this.attempt.node, headers, this.clock);
+    }
     if (this.rules.retry.statuses.has(status)) {
       const waitMs = retryAfterMs(headers["retry-after"], Date.now());
       const retried = outcome.kind === "success" ? failure("status", String(status)) : outcome;

@@ -14,6 +14,8 @@ export interface Service {
   readonly demand: Demand;
   readonly random: Random;
   readonly tally: Tally;
+  /** Each answer says how many calls the server still has. */
+  readonly reportsLoad: boolean;
 }
 
 const badStatus: Outcome = failure("status", "503");
@@ -69,6 +71,10 @@ export class SimulatedCall extends Call {
   protected released(): void {}
 
   #done(): void {
+    const { attempt } = this;
+    if (this.#service.reportsLoad && attempt !== undefined) {
+      attempt.node.reported({ inflight: this.#server?.jobs ?? 0 }, this.cluster.clock.now());
+    }
     this.answered(true, false);
     this.complete(success);
     this.#ended("answered");
