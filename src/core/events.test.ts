@@ -19,6 +19,7 @@ describe("events", () => {
       "evenkeel:registration:state",
       "evenkeel:reject",
       "evenkeel:retry",
+      "evenkeel:shed",
     ]);
     for (const one of Object.values(events)) {
       expect(one).toBe(channel(one.name));

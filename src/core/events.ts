@@ -6,6 +6,7 @@
  * diagnosticsChannel.subscribe("evenkeel:node:state", (event) => console.log(event));
  */
 import { type Channel, channel } from "node:diagnostics_channel";
+import type { CallPriority } from "./contracts.ts";
 import type { BalancerErrorCode } from "./errors.ts";
 import type { NodeState } from "./view.ts";
 
@@ -119,6 +120,19 @@ export interface RejectEvent {
   readonly message: string;
 }
 
+/** A protected server of this process refused a call before its work began. */
+export interface ShedEvent {
+  /** The server's own name. */
+  readonly service: string;
+  readonly method: string;
+  readonly path: string;
+  readonly priority: CallPriority;
+  readonly reason: "deadline" | "event loop" | "concurrency";
+  /** Calls in flight, and the most that may be. */
+  readonly inflight: number;
+  readonly limit: number;
+}
+
 export interface Events {
   readonly "evenkeel:call:start": CallStartEvent;
   readonly "evenkeel:call:end": CallEndEvent;
@@ -132,6 +146,7 @@ export interface Events {
   readonly "evenkeel:retry": RetryEvent;
   readonly "evenkeel:reject": RejectEvent;
   readonly "evenkeel:limit:error": LimitErrorEvent;
+  readonly "evenkeel:shed": ShedEvent;
 }
 
 function typedChannel<Name extends keyof Events>(name: Name): Channel<Events[Name]> {
@@ -154,3 +169,4 @@ export const registrationErrors: Channel<RegistrationErrorEvent> = typedChannel(
 export const retries: Channel<RetryEvent> = typedChannel("evenkeel:retry");
 export const rejects: Channel<RejectEvent> = typedChannel("evenkeel:reject");
 export const limitErrors: Channel<LimitErrorEvent> = typedChannel("evenkeel:limit:error");
+export const sheds: Channel<ShedEvent> = typedChannel("evenkeel:shed");

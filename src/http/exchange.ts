@@ -26,6 +26,7 @@ import {
 } from "./classify.ts";
 import { FallbackAnswer } from "./fallback-answer.ts";
 import { findHeader, withAddedHeaders } from "./headers.ts";
+import { noteLoad } from "./load-header.ts";
 import type { Pools } from "./pools.ts";
 import { bodyKind, ReplayBody, type ReplayMemory } from "./replay.ts";
 
@@ -303,6 +304,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
     message: string | undefined,
   ): boolean {
     const attempt = observer.attempt as Attempt;
+    if (observer.outcome.kind === "success") noteLoad(attempt.node, headers, this.clock);
     if (mayNotBeRetried(headers) && observer.outcome.kind === "failure") {
       observer.outcome = failure("dependency", String(status));
     } else if (this.rules.retry.statuses.has(status)) {

@@ -14,6 +14,8 @@ export interface Service {
   readonly demand: Demand;
   readonly random: Random;
   readonly tally: Tally;
+  /** Each answer says how many calls the server still has. */
+  readonly reportsLoad: boolean;
 }
 
 const badStatus: Outcome = failure("status", "503");
@@ -80,6 +82,10 @@ export class SimulatedCall extends Call {
   protected released(): void {}
 
   #done(attempt: Attempt): void {
+    if (this.#service.reportsLoad) {
+      const inflight = this.#work.get(attempt)?.server.jobs ?? 0;
+      attempt.node.reported({ inflight }, this.cluster.clock.now());
+    }
     this.answered(attempt, true, false);
     this.complete(success);
     this.#ended("answered");
