@@ -95,6 +95,17 @@ describe("an abort that is inherited", () => {
     expect(harness.inflight).toBe(0);
   });
 
+  it("that comes with the end of the deadline is the deadline's, and a failure below", async () => {
+    const harness = new Harness();
+    const controller = new AbortController();
+    const context = contextOf(harness, 100, controller.signal);
+    harness.clock.schedule(() => controller.abort(new Error("the time is over")), 100);
+    const call = runInContext(context, () => harness.call(() => harness.hang(), get));
+    await harness.clock.advanceAsync(100);
+    expect(call.ended).toMatchObject({ error: { code: "ERR_DEADLINE" }, at: 100 });
+    expect(context.failedBelow).toBe(true);
+  });
+
   it("that came before the call sends nothing", async () => {
     const harness = new Harness();
     const context = contextOf(harness, 1_000, AbortSignal.abort(new Error("gone")));

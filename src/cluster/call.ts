@@ -418,7 +418,11 @@ export abstract class Call implements CallInfo, Deadline {
     this.#endsAt = Math.min(this.#endsAt, now + context.remainingMs());
     const { signal } = context;
     if (signal === undefined || signal.aborted) return;
-    this.#onContextAbort = () => this.abort(signal.reason);
+    this.#onContextAbort = () => {
+      // A handler's time ran out, which its signal tells as well: that is no change of mind of the caller's.
+      if (context.remainingMs() > 0) this.abort(signal.reason);
+      else this.#expireTotal(this.cluster.clock.now());
+    };
     signal.addEventListener("abort", this.#onContextAbort, { once: true });
   }
 
@@ -589,6 +593,7 @@ export abstract class Call implements CallInfo, Deadline {
       outcome = this.#cutShort(attempt, now) ?? outcome;
       this.#remember(attempt.node, outcome, undefined);
     }
+    if (this.isOver) return;
     const missing: Partial<Record<Phase, string>> = {
       admission: "it was not let through",
       discovery: "discovery named no node",
