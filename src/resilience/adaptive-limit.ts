@@ -46,10 +46,10 @@ const hardlyWaiting = 0.9;
 /** How fast the time without a queue follows while there is none. */
 const calmGain = 0.3;
 
-/** Rounds and lulls have so many calls that their mean is off by a quarter, within these bounds. */
-const leastSamples = 20;
+/** Rounds and lulls have so many calls that their mean is off by a fifth, within these bounds. */
+const leastSamples = 30;
 const mostSamples = 400;
-const samplesPerVariance = 16;
+const samplesPerVariance = 25;
 /**
  * A lull needs so many of the calls to end at the limit: at 80% of one worker's capacity, which is no overload, 17% do. When
  * nearly all wait, fewer will do, as a slight overload makes a deep queue too.
@@ -88,6 +88,8 @@ export class AdaptiveLimit {
   /** The highest limit lately, and what calls took under it. */
   #peak = 0;
   #peakMs = 0;
+  /** In the last round most calls failed and waited; the round in which that ends is of both kinds, and says nothing. */
+  #isOutage = false;
   /** So many calls that end next began in a lull or under a far higher limit, and say nothing of now. */
   #skipped = 0;
 
@@ -162,14 +164,19 @@ export class AdaptiveLimit {
   }
 
   #endRound(now: number): void {
-    const meanMs = this.#succeededMs / this.#succeeded;
     const inflight = this.#inflightSum / this.#ended;
-    const isHalfUsed = inflight >= this.#whole / 2;
-    const isKnown = this.#unqueuedMs > 0;
-    if (this.#succeeded > 0) this.#learn(meanMs, isHalfUsed);
-    if (isKnown) {
-      if (this.#succeeded * 2 < this.#ended) this.#adaptToOutage(inflight);
-      else if (this.#endedFull > 0 && isHalfUsed) this.#adapt(inflight, now);
+    const wasOutage = this.#isOutage;
+    const served = this.#servedShare();
+    this.#isOutage = this.#succeeded * 2 < this.#ended && served < nearlyAllWait;
+    if (this.#isOutage) {
+      // For lack of time: what is in flight waits, or hangs, in vain, be it less than the limit. No lull could tell more, and
+      // few in flight are enough to find out when it is over.
+      this.#shrinkAtOnce(headroom * inflight * served + spare);
+    } else if (!wasOutage) {
+      const isHalfUsed = inflight >= this.#whole / 2;
+      const isKnown = this.#unqueuedMs > 0;
+      if (this.#succeeded > 0) this.#learn(this.#succeededMs / this.#succeeded, isHalfUsed);
+      if (this.#endedFull > 0 && isHalfUsed && isKnown) this.#adapt(inflight, now);
     }
     this.#startRound();
   }
@@ -223,21 +230,13 @@ export class AdaptiveLimit {
     this.#peakMs = meanMs;
   }
 
-  /**
-   * Most calls fail. If it is for lack of time, what is in flight waits, or hangs, in vain, be it less than the limit; no lull
-   * could tell more, and few in flight are enough to find out when it is over.
-   */
-  #adaptToOutage(inflight: number): void {
-    const served = this.#servedShare();
-    if (served < nearlyAllWait) this.#shrinkAtOnce(headroom * inflight * served + spare);
-  }
-
-  /** Of the time that calls spent in flight, the share in which they were served. */
+  /** Of the time that calls spent in flight, the share in which they were served; 1 while that is not known. */
   #servedShare(): number {
     const totalMs = this.#succeededMs + this.#failedMs;
+    if (this.#unqueuedMs === 0 || totalMs === 0) return 1;
     const failedServedMs = Math.min(this.#failedMs, (this.#ended - this.#succeeded) * this.#unqueuedMs);
     const servedMs = this.#succeeded * this.#unqueuedMs + failedServedMs;
-    return totalMs > 0 ? Math.min(1, servedMs / totalMs) : 1;
+    return Math.min(1, servedMs / totalMs);
   }
 
   #set(exact: number): void {
@@ -261,9 +260,11 @@ export class AdaptiveLimit {
   }
 
   #startLull(level: number, inflight: number, meanMs: number, now: number): void {
+    // With many at once more samples take no longer.
+    const samples = Math.max(this.#samples, 2 * level);
     // Four times as long as it should take: the calls from before, the samples one after the other, and the last of them.
-    const longestMs = 4 * meanMs * (2 + this.#samples / level);
-    this.#lull = new Lull(level, this.#samples, now, longestMs);
+    const longestMs = 4 * meanMs * (2 + samples / level);
+    this.#lull = new Lull(level, samples, now, longestMs);
     this.#priorInflight = inflight;
     this.#priorMs = meanMs;
   }
