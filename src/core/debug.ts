@@ -12,6 +12,7 @@ import {
   discoveryErrors,
   discoveryUpdates,
   type Events,
+  limitErrors,
   nodeStates,
   registrationErrors,
   registrationStates,
@@ -47,6 +48,7 @@ const lines: Lines = {
   "evenkeel:reject": ({ code, message }) => `refused, ${code}: ${message}`,
   "evenkeel:shed": ({ method, path, priority, reason, inflight, limit }) =>
     `${method} ${withoutQuery(path)}, ${priority}, is shed (${reason}): ${inflight} in flight of ${limit}`,
+  "evenkeel:limit:error": ({ error }) => `the shared rate limit could not be asked: ${textOf(error)}`,
 };
 
 const channels = {
@@ -60,6 +62,7 @@ const channels = {
   "evenkeel:retry": retries,
   "evenkeel:reject": rejects,
   "evenkeel:shed": sheds,
+  "evenkeel:limit:error": limitErrors,
 } as const;
 
 /** The line for one event: without line breaks, whatever a path or an error message holds. */

@@ -13,6 +13,7 @@ describe("events", () => {
       "evenkeel:call:start",
       "evenkeel:discovery:error",
       "evenkeel:discovery:update",
+      "evenkeel:limit:error",
       "evenkeel:node:state",
       "evenkeel:registration:error",
       "evenkeel:registration:state",

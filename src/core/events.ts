@@ -108,6 +108,12 @@ export interface RetryEvent {
   readonly detail: string;
 }
 
+export interface LimitErrorEvent {
+  readonly service: string;
+  /** Why a rate limit that is shared could not be asked. The call went out. */
+  readonly error: unknown;
+}
+
 export interface RejectEvent {
   readonly service: string;
   readonly code: BalancerErrorCode;
@@ -140,6 +146,7 @@ export interface Events {
   readonly "evenkeel:retry": RetryEvent;
   readonly "evenkeel:reject": RejectEvent;
   readonly "evenkeel:shed": ShedEvent;
+  readonly "evenkeel:limit:error": LimitErrorEvent;
 }
 
 function typedChannel<Name extends keyof Events>(name: Name): Channel<Events[Name]> {
@@ -162,3 +169,4 @@ export const registrationErrors: Channel<RegistrationErrorEvent> = typedChannel(
 export const retries: Channel<RetryEvent> = typedChannel("evenkeel:retry");
 export const rejects: Channel<RejectEvent> = typedChannel("evenkeel:reject");
 export const sheds: Channel<ShedEvent> = typedChannel("evenkeel:shed");
+export const limitErrors: Channel<LimitErrorEvent> = typedChannel("evenkeel:limit:error");

@@ -277,8 +277,10 @@ export class Node {
     }
     this.refresh(now);
     this.failures++;
-    this.recentFailures.add(1, now);
     this.failureRate = blend(this.failureRate, 1, failureGain);
+    // It is there and does its work; what it needs does not.
+    if (outcome.reason === "dependency") return;
+    this.recentFailures.add(1, now);
     this.consecutiveFailures++;
     this.lastFailureAt = now;
   }

@@ -71,7 +71,10 @@ export class AdaptiveLimit {
   #variance = 1;
   #lull: Lull | undefined = undefined;
   #lullDueAt = Number.NEGATIVE_INFINITY;
-  /** So many calls that end next began in the lull, and say nothing of the time after it. */
+  /** How many calls were in flight before the lull, and what they took. */
+  #priorInflight = 0;
+  #priorMs = 0;
+  /** So many calls that end next began in a lull or under a far higher limit, and say nothing of now. */
   #skipped = 0;
 
   // The round under way.
@@ -152,8 +155,9 @@ export class AdaptiveLimit {
     const meanMs = this.#succeededMs / this.#succeeded;
     const inflight = this.#inflightSum / this.#ended;
     const isHalfUsed = inflight >= this.#whole / 2;
+    const isKnown = this.#unqueuedMs > 0;
     if (this.#succeeded > 0) this.#learn(meanMs, isHalfUsed);
-    if (this.#wasReached && isHalfUsed && this.#unqueuedMs > 0) this.#adapt(inflight, now);
+    if (this.#wasReached && isHalfUsed && isKnown) this.#adapt(inflight, now);
     this.#startRound();
   }
 
@@ -180,15 +184,23 @@ export class AdaptiveLimit {
     if (worth <= hardlyWaiting && now >= this.#lullDueAt) {
       const level = Math.max(this.#min, 1, Math.floor((inflight * served) / 2));
       if (level < this.#whole) {
-        this.#startLull(level, totalMs / this.#ended, now);
+        this.#startLull(level, inflight, totalMs / this.#ended, now);
         return;
       }
     }
     const target = headroom * this.#exact * worth + spare;
-    const isClear = worth > hardlyWaiting || worth < nearlyAllWait;
-    const exact = isClear ? target : blend(this.#exact, target, gain);
+    if (worth < nearlyAllWait) this.#shrinkAtOnce(target);
+    else this.#set(worth > hardlyWaiting ? target : blend(this.#exact, target, gain));
+  }
+
+  #set(exact: number): void {
     this.#exact = Math.min(this.#max, Math.max(this.#min, exact));
     this.#whole = Math.round(this.#exact);
+  }
+
+  #shrinkAtOnce(target: number): void {
+    this.#set(Math.min(this.#exact, target));
+    this.#skipped = this.#inflight;
   }
 
   #startRound(): void {
@@ -202,7 +214,7 @@ export class AdaptiveLimit {
     this.#wasReached = false;
   }
 
-  #startLull(level: number, meanMs: number, now: number): void {
+  #startLull(level: number, inflight: number, meanMs: number, now: number): void {
     const samples = Math.min(
       mostSamples,
       Math.max(leastSamples, Math.ceil(this.#variance * samplesPerVariance)),
@@ -210,20 +222,28 @@ export class AdaptiveLimit {
     // Four times as long as it should take: the calls from before, the samples one after the other, and the last of them.
     const longestMs = 4 * meanMs * (2 + samples / level);
     this.#lull = new Lull(level, samples, now, longestMs);
+    this.#priorInflight = inflight;
+    this.#priorMs = meanMs;
   }
 
   #endLull(lull: Lull, now: number): void {
     this.#lull = undefined;
     this.#skipped = this.#inflight;
     this.#startRound();
-    const foundMs = lull.meanMs();
-    const factor = foundMs === undefined ? 1 : foundMs / this.#unqueuedMs;
+    const foundMs = lull.meanMs() ?? this.#unqueuedMs;
+    const factor = foundMs / this.#unqueuedMs;
     const isSurprise = factor > surprise || factor < 1 / surprise;
     this.#lullDueAt = isSurprise ? now : now + lullsApart * (now - lull.startedAt);
     const nextMs = this.#unqueuedMs * Math.min(mostChange, Math.max(1 / mostChange, factor));
     this.#unqueuedMs = isSurprise ? nextMs : blend(this.#unqueuedMs, nextMs, calmGain);
-    // They waited even so: on to half of that, at once, until they do not.
     const level = Math.max(this.#min, Math.floor(lull.level / 2));
-    if (factor < 1 / surprise && level < lull.level) this.#startLull(level, nextMs, now);
+    if (factor < 1 / surprise && level < lull.level) {
+      // They waited even so: on to half of that at once, until they do not.
+      this.#startLull(level, lull.level, foundMs, now);
+    } else {
+      const served = this.#priorInflight * Math.min(1, foundMs / this.#priorMs);
+      const target = headroom * served + spare;
+      if (target < this.#exact * nearlyAllWait) this.#shrinkAtOnce(target);
+    }
   }
 }
