@@ -708,6 +708,17 @@ describe("resolveNacosOptions", () => {
     ]);
   });
 
+  it("speaks gRPC over TLS with servers that are given as https:, or as it is told", () => {
+    const servers = ["http://10.0.0.1:8848", "https://10.0.0.2:8848"];
+    const secure = (tls?: NacosOptions["tls"]) =>
+      resolveNacosOptions({ servers, tls }).servers.map(({ isSecure }) => isSecure);
+    expect([secure(), secure({}), secure(false)]).toEqual([
+      [false, true],
+      [true, true],
+      [false, false],
+    ]);
+  });
+
   it.each([
     [{ servers: [] }, RangeError, "servers"],
     [{ servers: [1] }, TypeError, "servers"],

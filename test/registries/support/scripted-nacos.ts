@@ -26,7 +26,9 @@ export class ScriptedNacos implements AsyncDisposable {
     this.address = `127.0.0.1:${grpcPort - portOffset}`;
   }
 
-  static async start(): Promise<ScriptedNacos> {
+  static async start(
+    credentials: grpc.ServerCredentials = grpc.ServerCredentials.createInsecure(),
+  ): Promise<ScriptedNacos> {
     const server = new grpc.Server({ "grpc.max_send_message_length": -1 });
     const started: { nacos?: ScriptedNacos } = {};
     const method = { requestSerialize: encodePayload, requestDeserialize: decodePayload };
@@ -59,7 +61,7 @@ export class ScriptedNacos implements AsyncDisposable {
       { stream: (stream: Stream) => started.nacos?.accept(stream) },
     );
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
+      server.bindAsync("127.0.0.1:0", credentials, (error, bound) =>
         error === null ? resolve(bound) : reject(error),
       );
     });
