@@ -247,6 +247,25 @@ describe("watching Nacos", () => {
     ]);
   });
 
+  it("uses good instances beside those that make no sense", async () => {
+    const { nacos, snapshots, watch } = createHarness({ clusters: "DEFAULT" });
+    const senseless = { toString: 1 };
+    nacos.hosts = [
+      host(1, { ip: senseless }),
+      host(2, { clusterName: senseless }),
+      host(3, { metadata: "secure", weight: senseless }),
+      null as unknown as Json,
+      host(8080),
+    ];
+    void watch();
+    await settle();
+    expect(snapshots[0]?.at(-1)).toEqual({
+      address: "10.0.0.1:8080",
+      weight: 1,
+      metadata: { cluster: "DEFAULT" },
+    });
+  });
+
   it("tells of a protection threshold that is reached, once", async () => {
     const { nacos, snapshots, errors, watch } = createHarness();
     nacos.isProtected = true;
