@@ -212,11 +212,16 @@ export class NacosLink {
       progress.failures = 0;
     } catch (error) {
       if (this.#session !== session || !this.#wishes.has(wish)) return;
-      const { clock, random } = this.#given;
-      const delayMs = fullJitterMs(progress.failures++, backoffMs, backoffMaxMs, random);
-      progress.retry = clock.schedule(() => this.#begin(wish, session), delayMs);
+      this.#beginLater(wish, progress, session);
       wish.failed(session.named(error));
     }
+  }
+
+  #beginLater(wish: Wish, progress: Progress, session: Session): void {
+    const { clock, random } = this.#given;
+    const delayMs = fullJitterMs(progress.failures++, backoffMs, backoffMaxMs, random);
+    progress.retry?.cancel();
+    progress.retry = clock.schedule(() => this.#begin(wish, session), delayMs);
   }
 
   #received(session: Session, payload: Payload): void {
@@ -228,10 +233,10 @@ export class NacosLink {
     } catch (error) {
       const named = session.named(error);
       // It may have held news: the answer to a subscription is the whole set.
-      for (const wish of [...this.#wishes.keys()]) {
+      for (const [wish, progress] of [...this.#wishes]) {
         if (wish.pushed === undefined) continue;
+        this.#beginLater(wish, progress, session);
         wish.failed(named);
-        this.#begin(wish, session);
       }
     }
   }
