@@ -249,7 +249,9 @@ export class NacosLink {
       const named = serverIp ? `${String(serverIp)}:${String(serverPort)}` : undefined;
       this.#lose(session, new Error("the server sends its clients away"), named);
     } else if (type === "NotifySubscriberRequest") {
-      for (const wish of this.#wishes.keys()) wish.pushed?.(fields);
+      for (const [wish, progress] of this.#wishes) {
+        if (wish.pushed?.(fields) === true) this.#beginLater(wish, progress, session);
+      }
     }
   }
 

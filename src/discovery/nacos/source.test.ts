@@ -224,6 +224,24 @@ describe("watching Nacos", () => {
     expect(answers[0]?.fields).toMatchObject({ requestId: "p1", resultCode: 200 });
   });
 
+  // The change came while the server's clock was set back, and no other change may follow.
+  it("asks for everything after a push that it dropped as older", async () => {
+    const { nacos, snapshots, errors, watch, pass } = createHarness();
+    nacos.lastRefTime = 1_000;
+    nacos.hosts = [host(8080)];
+    void watch();
+    await settle();
+    nacos.lastRefTime = 500;
+    nacos.publish([host(8081)]);
+    await settle();
+    expect(addresses(snapshots)).toEqual([["10.0.0.1:8080"]]);
+    await pass(100);
+    nacos.publish([host(8082)]);
+    await pass(10_000);
+    expect(addresses(snapshots)).toEqual([["10.0.0.1:8080"], ["10.0.0.1:8081"], ["10.0.0.1:8082"]]);
+    expect([nacos.count("SubscribeServiceRequest"), errors]).toEqual([2, []]);
+  });
+
   it("uses what is enabled, healthy, has a weight, and is in one of the clusters", async () => {
     const { nacos, snapshots, watch } = createHarness({ clusters: "DEFAULT" });
     nacos.hosts = [
