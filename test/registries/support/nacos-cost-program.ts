@@ -6,7 +6,7 @@ import { host, ScriptedNacos } from "./scripted-nacos.ts";
 
 const instances = 20;
 const warmUp = 3_000;
-const changes = 20_000;
+const changes = 100_000;
 const idleServices = 10;
 const idleMs = 10_000;
 
