@@ -122,7 +122,9 @@ export class ScriptedNacos implements AsyncDisposable {
 
   #info(): Json {
     const { hosts } = this;
-    return { name: "orders", groupName: "DEFAULT_GROUP", hosts, lastRefTime: ++this.#lastRefTime };
+    // The wall clock, as clients compare what different servers say.
+    this.#lastRefTime = Math.max(this.#lastRefTime + 1, Date.now());
+    return { name: "orders", groupName: "DEFAULT_GROUP", hosts, lastRefTime: this.#lastRefTime };
   }
 }
 
