@@ -1,4 +1,9 @@
-/** A Nacos server under a test's control, for what r-nacos does not do: acknowledgements, resets, very large pushes. */
+/**
+ * A Nacos server under a test's control, for what r-nacos does not do: acknowledgements, resets, very large pushes.
+ *
+ * That it speaks as real ones do is what `nacos-interop.test.ts` shows with Nacos' Go client. That has no acknowledgements;
+ * Nacos' Java client (2.5.1, tried by hand) takes them from here, and without them it never counts as connected.
+ */
 import * as grpc from "@grpc/grpc-js";
 import { decodePayload, encodePayload, type Payload } from "../../../src/discovery/nacos/payload.ts";
 
