@@ -172,6 +172,38 @@ describe("ServiceWatch", () => {
     expect(log.at(-1)).toBe("2,3");
   });
 
+  it.each([
+    ["other keys", "orders/z"],
+    ["the same keys under other leases", "orders/b"],
+  ])("lists again when the store was wiped and has come as far as it was: %s", async (_, key) => {
+    server.put("orders/a", "1", "7");
+    server.put("orders/b", "2", "8");
+    const { log } = watch();
+    await settle();
+    server.disconnect();
+    server.wipe();
+    server.put("users/a", "9");
+    server.put(key, "3", "9");
+    server.put("users/b", "9");
+    await settle(100);
+    expect(log.at(-1)).toBe("3");
+    server.remove(key);
+    expect(log.at(-1)).toBe("");
+  });
+
+  it("lists again when there is nothing left by which to know the store", async () => {
+    server.put("orders/a", "1");
+    server.put("orders/b", "2");
+    const { log } = watch();
+    await settle();
+    server.remove("orders/b");
+    server.disconnect();
+    server.wipe();
+    for (let index = 0; index < 5; index++) server.put("orders/c", "3");
+    await settle(100);
+    expect(log.at(-1)).toBe("3");
+  });
+
   it("goes on for itself when etcd will not list it, without disturbing others", async () => {
     const users = watch("users/");
     await settle();
