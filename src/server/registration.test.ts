@@ -2,7 +2,7 @@
 import diagnosticsChannel from "node:diagnostics_channel";
 import { EventEmitter } from "node:events";
 import type { AddressInfo } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { DiscoveryContext, Instance, Registry } from "../core/contracts.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { MemoryRegistry } from "../testing/memory-registry.ts";
@@ -145,6 +145,42 @@ describe("a registration", () => {
       version: "1.2.3",
       metadata: { color: "blue" },
     });
+  });
+
+  it("leaves nothing behind for each time that its check says no", async () => {
+    const added = vi.spyOn(AbortSignal.prototype, "addEventListener");
+    const removed = vi.spyOn(AbortSignal.prototype, "removeEventListener");
+    const { server, registration } = start({ check: () => false });
+    server.listen();
+    await clock.advanceAsync(60_000);
+    const listeners = added.mock.calls.length - removed.mock.calls.length;
+    vi.restoreAllMocks();
+    expect(added.mock.calls.length).toBeGreaterThan(60);
+    // Of the pause that it is in.
+    expect(listeners).toBe(1);
+    await registration.close();
+  });
+
+  it("says what could not be closed, and is closed all the same", async () => {
+    const place = { address: "127.0.0.1", port: 9090, family: "IPv4" };
+    const closes = [
+      () => {
+        throw new Error("it will not");
+      },
+      () => Promise.reject(new Error("it cannot")),
+    ];
+    for (const close of closes) {
+      const { registration } = start({ server: { address: () => place, close }, drainMs: 0 });
+      await registration.ready();
+      const closed = registration.close();
+      await clock.advanceAsync(0);
+      await closed;
+    }
+    expect(events.filter((event) => event.includes("!"))).toEqual([
+      "0 ! nowhere: it will not",
+      "0 ! nowhere: it cannot",
+    ]);
+    expect(clock.pendingTimers).toBe(0);
   });
 
   it("stops in order: out of the registry, serving on for a while, closed, and cut off at the end", async () => {

@@ -155,7 +155,7 @@ export class Registration implements AsyncDisposable {
     const { signal } = this.#stopping;
     while (check !== undefined && !signal.aborted) {
       try {
-        if (await Promise.race([check(), aborted(signal)])) return;
+        if (await answerOf(check, signal)) return;
       } catch (error) {
         this.#report(error);
       }
@@ -177,7 +177,7 @@ export class Registration implements AsyncDisposable {
       // Nobody comes to a server that no registry ever knew.
       if (isKnown) await sleep(clock, drainMs, never);
       const timer = clock.schedule(() => this.#served.destroy(), closeMs);
-      await this.#served.close();
+      await this.#served.close((error) => this.#report(error));
       timer.cancel();
     }
     this.#served.release();
@@ -195,10 +195,14 @@ export class Registration implements AsyncDisposable {
   }
 }
 
-/** So that a check that never answers holds nobody up who stops. */
-function aborted(signal: AbortSignal): Promise<true> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(true);
-    else signal.addEventListener("abort", () => resolve(true), { once: true });
-  });
+/** What the check says; true when the signal aborts before, so that one that never answers holds up nobody who stops. */
+async function answerOf(check: () => boolean | Promise<boolean>, signal: AbortSignal): Promise<boolean> {
+  const { promise: stopped, resolve } = Promise.withResolvers<boolean>();
+  const stop = (): void => resolve(true);
+  signal.addEventListener("abort", stop);
+  try {
+    return await Promise.race([check(), stopped]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }

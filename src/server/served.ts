@@ -102,14 +102,26 @@ export class Served {
       this.#listen("request", this.#onRequest);
   }
 
-  /** Takes no connections any more, and resolves when the last one has ended. */
-  async close(): Promise<void> {
+  /**
+   * Takes no connections any more, and resolves when the last one has ended.
+   *
+   * @param failed is told when the server could not be closed; nothing is waited for then.
+   */
+  async close(failed: (error: unknown) => void): Promise<void> {
     this.sendAway();
     const stop = (): void => this.#ended.abort();
-    // The only error that Node.js tells of is that it was closed before.
-    const result = this.#server.close?.(stop);
-    if (result instanceof Promise) void result.then(stop, stop);
-    else if (this.#server.close === undefined) stop();
+    const fail = (error: unknown): void => {
+      failed(error);
+      stop();
+    };
+    try {
+      // The only error that a server of Node.js calls back with is that it was closed before.
+      const result = this.#server.close?.(stop);
+      if (result instanceof Promise) void result.then(stop, fail);
+      else if (this.#server.close === undefined) stop();
+    } catch (error) {
+      fail(error);
+    }
     for (const session of this.#sessions) session.close();
     while (!this.#ended.signal.aborted) {
       // What was in use a moment ago may have been told nothing.
