@@ -26,12 +26,15 @@ export interface RegisterOptions {
   readonly host?: string | undefined;
   /** Default "https" for a server with TLS, else "http". */
   readonly scheme?: "http" | "https" | undefined;
-  /** Default 1. */
+  /** Its share of the calls, relative to the others; 0 gets none. Default: what the registry's format takes for usual. */
   readonly weight?: number | undefined;
+  /** Where it runs, for callers that keep to their own zone. Default: none is told. */
   readonly zone?: string | undefined;
+  /** Of the software that runs, for registries that have a field for it. Default: none is told. */
   readonly version?: string | undefined;
+  /** Whatever else callers are to know of it. Anybody who may read the registry can: no secrets. Default: none. */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
-  /** Asked every second once the server listens, until it says true; only then is the server announced. */
+  /** Asked every second once the server listens, until it says true; only then is the server announced. Default: none. */
   readonly check?: (() => boolean | Promise<boolean>) | undefined;
   /**
    * How long, when it stops, deregistering may take. Default 3,000: a registry answers within milliseconds or is down,

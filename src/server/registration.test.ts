@@ -275,6 +275,32 @@ describe("a registration", () => {
     await expect(waiting.registration.ready()).rejects.toThrow("orders: the registration is closed");
   });
 
+  it("does not speak of a lease when the registry never had it", async () => {
+    const { server, registry, registration } = start();
+    registry.registers = "hang";
+    server.listen();
+    await clock.advanceAsync(0);
+    const closed = registration.close();
+    await clock.advanceAsync(3_000);
+    await closed;
+    expect(events).toEqual([
+      "3000 ! http://127.0.0.1:8080: it was still being registered when it was to be taken out, and is given up after 3000 ms",
+      "3000 closes",
+    ]);
+  });
+
+  it("has an id that every registry can use as a key, whatever its path", async () => {
+    const path = "/run/my sockets/\u00fc.sock";
+    const { registration } = start({ server: { address: () => path }, drainMs: 0 });
+    await registration.ready();
+    const [instance] = registration.instances;
+    expect(instance?.address).toBe(`unix:${path}`);
+    expect(instance?.id).toMatch(/^-run-my-sockets--\.sock:[0-9a-f]{8}$/);
+    const closed = registration.close();
+    await clock.advanceAsync(0);
+    await closed;
+  });
+
   it("takes out what was on its way into the registry when it was closed", async () => {
     const { server, registry, registration } = start({ drainMs: 0 });
     const gate = Promise.withResolvers<void>();

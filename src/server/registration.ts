@@ -144,7 +144,8 @@ export class Registration implements AsyncDisposable {
     const { address, host, weight, zone, version, metadata } = this.#options;
     const scheme = this.#options.scheme ?? (this.#served.isSecure ? "https" : "http");
     const announced = address ?? advertisedAddress(bound, { scheme, host }, networkInterfaces());
-    const place = announced.replace(/^\w+:(\/\/)?/, "").replaceAll("/", "-");
+    // Printable ASCII without white space and slashes, as `Instance.id` has to be.
+    const place = announced.replace(/^\w+:(\/\/)?/, "").replace(/[^!-.0-~]/g, "-");
     const id = `${place.slice(0, 180)}:${randomBytes(4).toString("hex")}`;
     return { service, address: announced, id, weight, zone, version, metadata };
   }
@@ -195,7 +196,7 @@ export class Registration implements AsyncDisposable {
   }
 }
 
-/** What the check says; true when the signal aborts before, so that one that never answers holds up nobody who stops. */
+/** What the check says, or true when the signal aborts before: one that never answers holds up nobody who stops. */
 async function answerOf(check: () => boolean | Promise<boolean>, signal: AbortSignal): Promise<boolean> {
   const { promise: stopped, resolve } = Promise.withResolvers<boolean>();
   const stop = (): void => resolve(true);
