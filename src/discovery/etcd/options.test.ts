@@ -46,4 +46,26 @@ describe("resolveEtcdOptions", () => {
   ])("refuses %j", (options, message) => {
     expect(() => resolveEtcdOptions(options)).toThrow(message);
   });
+
+  it.each<[string, object]>([
+    ["a member", { endpoints: "http://root:hunter2@a:1" }],
+    ["a member without a scheme", { endpoints: "root:hunter2@a:1" }],
+    ["a mistyped option", { endpoints, auth: { username: "root", pasword: "hunter2" } }],
+    ["another type", { endpoints, auth: { username: ["hunter2"], password: "hunter2" } }],
+    ["auth as a whole", { endpoints, auth: "root:hunter2" }],
+    ["a mistyped key", { endpoints, tls: { kee: "hunter2" } }],
+  ])("names no secret in what it says of a mistake: %s", (_, options) => {
+    const message = messageOf(() => resolveEtcdOptions(options as EtcdOptions));
+    expect(message).toContain("etcd.");
+    expect(message).not.toContain("hunter2");
+  });
 });
+
+function messageOf(throws: () => unknown): string {
+  try {
+    throws();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error("it was taken");
+}
