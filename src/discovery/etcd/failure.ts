@@ -24,11 +24,14 @@ export class EtcdError extends Error {
 }
 
 /** Codes of google.rpc.Code. */
+const canceled = 1;
 const deadlineExceeded = 4;
 const permissionDenied = 7;
 const internal = 13;
 const unavailable = 14;
 const unauthenticated = 16;
+
+const ofConnections: ReadonlySet<number> = new Set([canceled, deadlineExceeded, internal, unavailable]);
 
 /**
  * Texts of etcd's api/v3rpc/rpctypes/error.go. Some share a code with unrelated errors, and the reason of a canceled
@@ -51,7 +54,7 @@ export function failureOf(error: unknown): Failure {
   for (const [text, failure] of texts) if (String(message).includes(text)) return failure;
   if (code === unauthenticated) return "token";
   if (code === permissionDenied) return "denied";
-  // Internal is what grpc-js makes of a stream that was reset.
-  if (code === unavailable || code === deadlineExceeded || code === internal) return "connection";
+  // Calls are canceled with their connection, and internal is what grpc-js makes of a stream that was reset.
+  if (typeof code === "number" && ofConnections.has(code)) return "connection";
   return "other";
 }

@@ -56,6 +56,38 @@ describe("Link", () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
+  it("gives up a connection attempt that nobody waits for any more", async () => {
+    const attempts: AbortSignal[] = [];
+    const link = new Link({
+      members: ["a"],
+      clock,
+      random: () => 0.5,
+      backoffMs: 100,
+      backoffMaxMs: 5_000,
+      stableMs: 10_000,
+      open(_member, _ended, signal) {
+        attempts.push(signal);
+        return new Promise((_resolve, reject) =>
+          signal.addEventListener("abort", () => reject(signal.reason)),
+        );
+      },
+    });
+    const leave = link.join(createUser());
+    leave();
+    // One who comes back in the same turn still waits.
+    const user = createUser();
+    const leaveAgain = link.join(user);
+    await settle(1);
+    expect(attempts.map(({ aborted }) => aborted)).toEqual([false]);
+    leaveAgain();
+    await settle(1);
+    expect(attempts.map(({ aborted }) => aborted)).toEqual([true]);
+    expect(user.log).toEqual([]);
+    expect(clock.pendingTimers).toBe(0);
+    link.join(user);
+    expect(attempts).toHaveLength(2);
+  });
+
   it("keeps the connection for one who leaves and comes back in the same turn", async () => {
     const link = createLink("a");
     const leave = link.join(createUser());
