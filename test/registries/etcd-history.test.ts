@@ -148,4 +148,14 @@ describeEtcd("etcd's history", (binary) => {
     await putInstance(server, "orders", d.address);
     await orders.untilExactly([c, d]);
   });
+
+  it("lists what is good among values that are too large together for one answer", async () => {
+    await using scene = await start(binary);
+    const { server } = scene;
+    const blob = "x".repeat(1_400_000);
+    for (let index = 0; index < 50; index++) await put(server, `orders/blob${index}`, blob);
+    await using orders = new WatchedSet(etcd({ endpoints: server.address }), "orders", etcdSubject);
+    await orders.untilExactly([a, b]);
+    expect(orders.errors.map(String)).toContainEqual(expect.stringMatching(/"orders\/blob0".*1400000 bytes/));
+  });
 });

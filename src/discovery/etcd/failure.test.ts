@@ -20,6 +20,11 @@ describe("failureOf", () => {
       "other",
       { code: 11, message: "11 OUT_OF_RANGE: etcdserver: mvcc: required revision is a future revision" },
     ],
+    [
+      "size",
+      { code: 8, message: "8 RESOURCE_EXHAUSTED: Received message larger than max (70000000 vs 67108864)" },
+    ],
+    ["other", { code: 8, message: "8 RESOURCE_EXHAUSTED: etcdserver: too many requests" }],
     ["other", new Error("no code at all")],
     ["other", undefined],
     ["lease", new EtcdError("lease", "known")],

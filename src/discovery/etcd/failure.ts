@@ -10,6 +10,8 @@ export type Failure =
   | "compacted"
   /** The lease has expired or never was. */
   | "lease"
+  /** The answer is larger than grpc-js was told to take, or than etcd may send. */
+  | "size"
   | "other";
 
 /** A failure whose meaning is known. */
@@ -44,6 +46,7 @@ const texts: readonly (readonly [text: string, failure: Failure])[] = [
   ["required revision has been compacted", "compacted"],
   ["requested lease not found", "lease"],
   ["permission denied", "denied"],
+  ["message larger than max", "size"],
 ];
 
 /** @param error an `EtcdError`, an error of grpc-js, or an object with a message alone. */
