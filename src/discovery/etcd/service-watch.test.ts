@@ -257,6 +257,30 @@ describe("ServiceWatch", () => {
     expect(log).toEqual([complaint("b"), "1", complaint("a"), ""]);
   });
 
+  it("keeps one set at most for one who does not ask, however often a bad value changes", async () => {
+    const service = new ServiceWatch({
+      prefix: "orders/",
+      decode: ({ value }) => {
+        if (value.startsWith("bad")) throw new Error("it is bad");
+        return { address: value };
+      },
+      clock,
+      random: () => 0.5,
+      backoffMs: 100,
+      backoffMaxMs: 5_000,
+      wake: () => {},
+    });
+    const leave = link.join(service);
+    await settle();
+    for (let round = 0; round < 100; round++) server.put("orders/a", `bad ${round}`);
+    server.put("orders/b", "2");
+    const news = Array.from({ length: 200 }, () => service.take()).filter((each) => each !== undefined);
+    expect(news.filter((each) => "endpoints" in each)).toEqual([{ endpoints: [{ address: "2" }] }]);
+    expect(news.at(-1)).toHaveProperty("endpoints");
+    service.close();
+    leave();
+  });
+
   it("goes to another member when etcd falls silent", async () => {
     const { log } = watch();
     await settle();

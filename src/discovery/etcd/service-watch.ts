@@ -181,7 +181,10 @@ export class ServiceWatch implements LinkUser, Subscriber {
 
   #sayTheSet(): void {
     this.#isStale = false;
-    if (this.#outbox.at(-1) !== "set") this.#outbox.push("set");
+    // The last place is the one that counts: a set that waits would be taken out as the one of now.
+    const waiting = this.#outbox.indexOf("set");
+    if (waiting >= 0) this.#outbox.splice(waiting, 1);
+    this.#outbox.push("set");
     this.#options.wake();
   }
 }
