@@ -4,7 +4,7 @@ import type { Registry } from "../core/contracts.ts";
 import { checkEndpoint } from "../core/endpoint.ts";
 import { longestTimerMs, OptionReader, show } from "../core/option-reader.ts";
 import type { Random } from "../core/random.ts";
-import { checkAdvertised } from "./advertised.ts";
+import { bracketed, checkAdvertised } from "./advertised.ts";
 import type { RegisteredServer } from "./served.ts";
 
 export interface RegisterOptions {
@@ -108,7 +108,7 @@ export function resolveRegisterOptions(given: RegisterOptions): ResolvedRegister
     throw new TypeError("register.address and register.host are both given, and only one can hold");
   }
   if (address !== undefined) checkAdvertised(address, "address");
-  if (host !== undefined) checkAdvertised(host.includes(":") ? `[${host}]` : host, "host");
+  if (host !== undefined) checkAdvertised(bracketed(host), "host");
   // Refused here, where it is a mistake of the program's, and not by everybody who discovers it.
   checkEndpoint({ address: address ?? "127.0.0.1", weight, zone, metadata });
   return resolved;

@@ -396,6 +396,8 @@ describe("a registration", () => {
     expect(refused({ server: {} })).toThrow("register.server must have a method address()");
     expect(refused({ host: "0.0.0.0" })).toThrow("register.host must be an address that others can");
     expect(refused({ host: "::" })).toThrow("register.host must be an address that others can");
+    expect(refused({ host: "[::]" })).toThrow("register.host must be an address that others can");
+    expect(refused({ host: "[2001:db8::1]" })).not.toThrow();
     expect(refused({ address: "http://0.0.0.0:80" })).toThrow("register.address must be an address");
     expect(refused({ address: "http://a", host: "a" })).toThrow("both given");
     expect(refused({ weight: -1 })).toThrow("weight of http://127.0.0.1 must be from 0");
