@@ -115,6 +115,33 @@ describe("Registration", () => {
     expect(server.keys).toEqual(["orders/1"]);
   });
 
+  it("is registered also when the answer to its put was lost, and can be taken out", async () => {
+    const open = server.open.bind(server);
+    server.open = async (member, ended) => {
+      const session = await open(member, ended);
+      const put = session.put.bind(session);
+      session.put = async (request) => {
+        await put(request);
+        server.open = open;
+        const lost = new EtcdError("connection", "dropped");
+        server.disconnect(lost);
+        throw lost;
+      };
+      return session;
+    };
+    const registration = register();
+    let isRegistered = false;
+    void registration.registered.then(() => {
+      isRegistered = true;
+    });
+    await settle(10_000);
+    expect(server.keys).toEqual(["orders/1"]);
+    expect(isRegistered).toBe(true);
+    expect(server.revision).toBe(2);
+    await registration[Symbol.asyncDispose]();
+    expect(server.keys).toEqual([]);
+  });
+
   it("says after 3 s that it could not take the instance out", async () => {
     const registration = register();
     await settle();
