@@ -42,6 +42,10 @@ describe("resolveEtcdOptions", () => {
     [{ endpoints, auth: { username: "root" } as NonNullable<EtcdOptions["auth"]> }, "got no password"],
     [{ endpoints, tls: { key: "pem" } }, "etcd.tls must have cert and key or neither, got only key"],
     [{ endpoints, tls: { ca: 7 as unknown as string } }, "etcd.tls.ca must be PEM"],
+    [
+      { endpoints, prefix: "live/", format: { prefix: (service) => service, decode: () => undefined } },
+      'etcd.prefix is for the formats that come along and for functions, got "live/" beside an object with prefix()',
+    ],
     [{ endpoints, prefx: "a" } as EtcdOptions, 'did you mean "prefix"'],
   ])("refuses %j", (options, message) => {
     expect(() => resolveEtcdOptions(options)).toThrow(message);
