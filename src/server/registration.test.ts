@@ -30,6 +30,8 @@ class PlayedServer extends EventEmitter {
 
   close(callback: () => void): this {
     note("closes");
+    // As of Node.js' own: it has no address any more, and "close" comes after the last connection.
+    this.#bound = null;
     this.#closed = callback;
     this.#look();
     return this;
@@ -49,7 +51,6 @@ class PlayedServer extends EventEmitter {
 
   #look(): void {
     if (this.#closed === undefined || this.open > 0) return;
-    this.#bound = null;
     this.emit("close");
     this.#closed();
     this.#closed = undefined;
@@ -364,6 +365,23 @@ describe("a registration", () => {
     expect(registry.present.size).toBe(0);
     await registration.close();
     expect(events).toEqual(["0 in http://127.0.0.1:8080", "0 closes", "0 out http://127.0.0.1:8080"]);
+  });
+
+  it("takes itself out within a second when the program closes the server and a call goes on for ever", async () => {
+    const { server, registry, registration } = start();
+    server.listen();
+    await clock.advanceAsync(60_000);
+    server.open = 1;
+    server.close(() => note("closed"));
+    await clock.advanceAsync(1_000);
+    expect(registry.present.size).toBe(0);
+    await registration.close();
+    await clock.advanceAsync(60_000);
+    // What is in flight is the program's: it closes its server as it likes.
+    expect(events.slice(1)).toEqual(["60000 closes", "61000 out http://127.0.0.1:8080"]);
+    server.end();
+    expect(events.at(-1)).toMatch(/closed$/);
+    expect(clock.pendingTimers).toBe(0);
   });
 
   it("works with what has an address and emits nothing", async () => {

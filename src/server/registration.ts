@@ -19,6 +19,8 @@ import { Served } from "./served.ts";
 
 /** How often `check` is asked until it says yes. */
 const checkMs = 1_000;
+/** How often it is looked whether the program has closed the server by itself: as often as callers might be refused. */
+const lookMs = 1_000;
 
 /** How many registrations a server has: the last one to close closes it. */
 const registrationsOf: WeakMap<object, number> = new WeakMap();
@@ -41,11 +43,7 @@ export class Registration implements AsyncDisposable {
     const { server, clock } = options;
     registrationsOf.set(server, (registrationsOf.get(server) ?? 0) + 1);
     this.#served = new Served(server, clock);
-    this.#served.onClosed(() => {
-      this.#isServerClosed = true;
-      // Closed by the program itself: there is nothing left to announce.
-      void this.close();
-    });
+    this.#served.onClosed(() => this.#serverClosed());
     void this.#start();
   }
 
@@ -138,6 +136,22 @@ export class Registration implements AsyncDisposable {
       this.#report(error);
     }
     this.#changed();
+    if (this.#announcements.length > 0) await this.#watchServer();
+  }
+
+  /** A server that the program closes tells of it only after its last connection, which may take for ever. */
+  async #watchServer(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await sleep(this.#options.clock, lookMs, signal);
+      if (!signal.aborted && !this.#served.isListening) this.#serverClosed();
+    }
+  }
+
+  /** By the program itself: there is nothing left to announce, and nothing of it for us to end. */
+  #serverClosed(): void {
+    this.#isServerClosed = true;
+    void this.close();
   }
 
   #describe(service: string, bound: NonNullable<Served["bound"]>): Instance {

@@ -72,6 +72,15 @@ export class Served {
     return this.#server.address() ?? undefined;
   }
 
+  get isListening(): boolean {
+    try {
+      return this.bound !== undefined;
+    } catch {
+      // Sockets that are closed have no address to tell.
+      return false;
+    }
+  }
+
   /** Calls back when the server has closed, if it tells of that. */
   onClosed(callback: () => void): void {
     this.#listen("close", callback);
