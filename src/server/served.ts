@@ -7,7 +7,8 @@ import {
 } from "node:http";
 import type { ServerHttp2Session } from "node:http2";
 import { Server as HttpsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Server as TlsServer } from "node:tls";
 import type { Clock } from "../core/clock.ts";
 import { sleep } from "../core/sleep.ts";
@@ -43,6 +44,8 @@ export class Served {
   readonly #responses: Set<ServerResponse> = new Set();
   readonly #sessions: Set<ServerHttp2Session> = new Set();
   readonly #sockets: Set<Socket> = new Set();
+  /** Counts connections. */
+  #accepted = 0;
   #isLeaving = false;
   /** There is no connection left, or nobody waits for those that are. */
   readonly #ended: AbortController = new AbortController();
@@ -53,6 +56,7 @@ export class Served {
     this.#clock = clock;
     this.#emitting = isEmitting(server) ? server : undefined;
     this.#listen("connection", (socket: Socket) => {
+      this.#accepted++;
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });
@@ -118,6 +122,7 @@ export class Served {
    */
   async close(failed: (error: unknown) => void): Promise<void> {
     this.sendAway();
+    await this.#catchUp();
     const stop = (): void => this.#ended.abort();
     const fail = (error: unknown): void => {
       failed(error);
@@ -136,6 +141,21 @@ export class Served {
       // What was in use a moment ago may have been told nothing.
       this.#emitting?.closeIdleConnections?.();
       await sleep(this.#clock, sweepMs, this.#ended.signal);
+    }
+  }
+
+  /**
+   * Takes in what has reached this machine and not yet this program: connections that the kernel holds for it, which are
+   * reset when the server closes, and requests on connections that look idle. Busy, as under a load that a restart is to
+   * survive, it has many: one is accepted in each turn of the event loop.
+   */
+  async #catchUp(): Promise<void> {
+    if (!(this.#server instanceof NetServer)) return;
+    for (let before = -1; before !== this.#accepted && !this.#ended.signal.aborted; ) {
+      before = this.#accepted;
+      // The first may come before this turn has looked at its sockets.
+      await nextTurn();
+      await nextTurn();
     }
   }
 
