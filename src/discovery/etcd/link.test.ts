@@ -34,6 +34,19 @@ function createUser(): LinkUser & { readonly log: string[] } {
   };
 }
 
+/** The first connection is made, and not told of until the gate opens. */
+function holdOpen(): PromiseWithResolvers<void> {
+  const gate = Promise.withResolvers<void>();
+  const open = server.open.bind(server);
+  server.open = async (member, ended) => {
+    server.open = open;
+    const session = await open(member, ended);
+    await gate.promise;
+    return session;
+  };
+  return gate;
+}
+
 const settle = (ms = 0): Promise<void> => clock.advanceAsync(ms);
 
 describe("Link", () => {
@@ -101,10 +114,27 @@ describe("Link", () => {
 
   it("closes a connection that is made when nobody wants it any more", async () => {
     const link = createLink("a");
+    const gate = holdOpen();
     link.join(createUser())();
     await settle(1);
+    gate.resolve();
+    await settle();
     expect(server.opened).toEqual(["a"]);
     expect(server.sessions.size).toBe(0);
+  });
+
+  it("makes a new one when the connection ended while it was being made", async () => {
+    const link = createLink("a", "b");
+    const gate = holdOpen();
+    const user = createUser();
+    link.join(user);
+    await settle();
+    server.disconnect();
+    gate.resolve();
+    await settle();
+    expect(server.opened).toEqual(["b", "a"]);
+    expect(user.log).toEqual(["detach: dropped", "attach"]);
+    expect(server.sessions.size).toBe(1);
   });
 
   it("goes to the next member at once when the connection ends", async () => {

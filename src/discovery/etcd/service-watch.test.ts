@@ -173,23 +173,28 @@ describe("ServiceWatch", () => {
   });
 
   it.each([
-    ["other keys", "orders/z"],
-    ["the same keys under other leases", "orders/b"],
-  ])("lists again when the store was wiped and has come as far as it was: %s", async (_, key) => {
-    server.put("orders/a", "1", "7");
-    server.put("orders/b", "2", "8");
-    const { log } = watch();
-    await settle();
-    server.disconnect();
-    server.wipe();
-    server.put("users/a", "9");
-    server.put(key, "3", "9");
-    server.put("users/b", "9");
-    await settle(100);
-    expect(log.at(-1)).toBe("3");
-    server.remove(key);
-    expect(log.at(-1)).toBe("");
-  });
+    ["other keys", "orders/z", "8", "9"],
+    ["the same key at the same revision under another lease", "orders/b", "8", "9"],
+    ["the same key without a lease at another revision", "orders/b", "0", "0"],
+  ])(
+    "lists again when the store was wiped and has come as far as it was: %s",
+    async (_, key, lease, newLease) => {
+      server.put("orders/a", "1", "7");
+      server.put("orders/b", "2", lease);
+      const { log } = watch();
+      await settle();
+      server.disconnect();
+      server.wipe();
+      if (newLease !== "0") server.put("users/a", "9");
+      server.put(key, "3", newLease);
+      server.put("users/b", "9");
+      server.put("users/c", "9");
+      await settle(100);
+      expect(log.at(-1)).toBe("3");
+      server.remove(key);
+      expect(log.at(-1)).toBe("");
+    },
+  );
 
   it("lists again when there is nothing left by which to know the store", async () => {
     server.put("orders/a", "1");

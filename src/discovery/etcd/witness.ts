@@ -8,7 +8,7 @@
 import type { KeyEvent, KeyValue, RangeRequest, RangeResponse } from "./messages.ts";
 
 export class Witness {
-  /** The key that was written last and is still there; undefined when that one was deleted. */
+  /** The key that was written last. It may have been deleted since, and then no store confirms it. */
   #latest: KeyValue | undefined;
 
   listed(kvs: readonly KeyValue[]): void {
@@ -20,12 +20,8 @@ export class Witness {
   }
 
   happened(events: readonly KeyEvent[]): void {
-    let latest = this.#latest;
-    for (const { type, kv } of events) {
-      if (type === "PUT") latest = kv;
-      else if (latest?.key.equals(kv.key)) latest = undefined;
-    }
-    if (latest !== this.#latest) this.#keep(latest);
+    const latest = events.findLast(({ type }) => type === "PUT");
+    if (latest !== undefined) this.#keep(latest.kv);
   }
 
   /** What to ask a store that may be another one, which has to have been at this revision; undefined for nothing. */
