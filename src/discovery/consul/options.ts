@@ -106,7 +106,7 @@ export function resolveConsulOptions(given: ConsulOptions): ResolvedConsulOption
       min: 60_000,
       max: longestTimerMs,
     }),
-    tls: readTls(options.nested("tls")),
+    tls: readTls(options.secrets("tls")),
     dispatcher: options.object<Dispatcher>("dispatcher", ["dispatch"]),
   };
   options.end();

@@ -89,7 +89,7 @@ export function resolveNacosOptions(given: NacosOptions): ResolvedNacosOptions {
     clusters: textsOf(options.value("clusters") ?? [], "clusters"),
     auth: readAuth(options),
     contextPath: contextPath.replace(/\/$/, ""),
-    tls: tls === false || tls === undefined ? {} : readTls(options.nested("tls")),
+    tls: tls === false || tls === undefined ? {} : readTls(options.secrets("tls")),
   };
   options.end();
   if (resolved.servers.length === 0) throw new RangeError("servers must name at least one server");
@@ -132,7 +132,7 @@ function textsOf(given: unknown, name: string): readonly string[] {
 
 function readAuth(options: OptionReader): NacosAuthOptions | undefined {
   if (options.value("auth") === undefined) return undefined;
-  const auth = options.nested("auth");
+  const auth = options.secrets("auth");
   const username = auth.string("username");
   // What it is stays out of messages.
   const password = auth.value("password");
