@@ -300,7 +300,7 @@ export function resolveOptions(given: ClusterOptions): ResolvedOptions {
       ...connections,
       total: Math.min(connections.total, breaker?.connections ?? connections.total),
     },
-    tls: resolveTls(options.secrets("tls")),
+    tls: resolveTls(options.nested("tls")),
     host: options.string("host"),
     zone: options.string("zone"),
     scheme: options.word("scheme", ["http", "https"], "http"),
