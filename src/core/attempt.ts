@@ -23,6 +23,8 @@ export class Attempt {
   ended = false;
   /** It decides whether its node, half open, comes back. */
   isTrial = false;
+  /** It was sent while another one of the same call was under way. */
+  isHedge = false;
 
   constructor(node: Node, number: number, now: number, blockedMs: number) {
     this.node = node;

@@ -9,7 +9,7 @@
  * The weak point of such limits is how they know the time without a queue. The least time (Vegas, Envoy) is far off where
  * calls differ; an average (Gradient2) drifts up in a lasting overload until there is no limit; to let next to nothing
  * through now and then (Envoy) sheds calls of healthy services. Here it is what calls take
- * - while less than half of the limit is in use, which is nearly always;
+ * - while the limit is hardly ever reached, which is nearly always;
  * - in an overload, in a lull with half as many calls as are being served: a fortieth of the time, and only while calls
  *   are refused anyway and seem to wait.
  * What seems to be a queue and is none, as calls take longer for good, shows in the same lull: they take as long at half the
@@ -51,8 +51,8 @@ const leastSamples = 30;
 const mostSamples = 400;
 const samplesPerVariance = 25;
 /**
- * A lull needs so many of the calls to end at the limit: at 80% of one worker's capacity, which is no overload, 17% do. When
- * nearly all wait, fewer will do, as a slight overload makes a deep queue too.
+ * A lull needs the limit to be reached for such a share of the time: at 80% of one worker's capacity, which is no overload, it
+ * is for 17%. When nearly all wait, less will do, as a slight overload makes a deep queue too.
  */
 const fullShare = 0.25;
 const fullShareOfDeep = 0.1;
@@ -100,7 +100,10 @@ export class AdaptiveLimit {
   #succeededMs = 0;
   #squaredMs = 0;
   #failedMs = 0;
-  #endedFull = 0;
+  #startedAt = 0;
+  /** How long the limit was reached, and since when it is. */
+  #fullMs = 0;
+  #fullSince: number | undefined = undefined;
 
   constructor({ min, max, initial }: AdaptiveLimitRules) {
     this.#min = min;
@@ -125,9 +128,11 @@ export class AdaptiveLimit {
 
   /** Counts a call that begins; false, and nothing counted, at the limit. */
   begin(now: number): boolean {
-    if (this.#lull?.isOver(now)) this.#endLull(this.#lull, now);
+    // Only then: what is not full must have room, and a lull may end in a deeper one.
+    if (this.isFull && this.#lull?.isOver(now)) this.#endLull(this.#lull, now);
     if (this.isFull) return false;
     this.#inflight++;
+    if (this.#inflight >= this.#whole) this.#fullSince ??= now;
     this.#lull?.began(now);
     return true;
   }
@@ -136,6 +141,7 @@ export class AdaptiveLimit {
   end(kind: LimitedEnd, latencyMs: number, now: number): void {
     if (this.#inflight === 0) throw new Error("AdaptiveLimit: end() without a begin()");
     const inflight = this.#inflight--;
+    if (this.#inflight < this.#whole) this.#endFull(now);
     const lull = this.#lull;
     if (lull !== undefined) {
       if (kind === "success") lull.succeeded(latencyMs, now);
@@ -150,10 +156,15 @@ export class AdaptiveLimit {
     }
   }
 
+  #endFull(now: number): void {
+    if (this.#fullSince === undefined) return;
+    this.#fullMs += now - this.#fullSince;
+    this.#fullSince = undefined;
+  }
+
   #count(kind: "success" | "failure", latencyMs: number, inflight: number): void {
     this.#ended++;
     this.#inflightSum += inflight;
-    if (inflight >= this.#whole) this.#endedFull++;
     if (kind === "success") {
       this.#succeeded++;
       this.#succeededMs += latencyMs;
@@ -165,6 +176,9 @@ export class AdaptiveLimit {
 
   #endRound(now: number): void {
     const inflight = this.#inflightSum / this.#ended;
+    this.#endFull(now);
+    // Of the round's time, the share in which the limit was reached.
+    const full = now > this.#startedAt ? this.#fullMs / (now - this.#startedAt) : 0;
     const wasOutage = this.#isOutage;
     const served = this.#servedShare();
     this.#isOutage = this.#succeeded * 2 < this.#ended && served < nearlyAllWait;
@@ -175,13 +189,17 @@ export class AdaptiveLimit {
     } else if (!wasOutage) {
       const isHalfUsed = inflight >= this.#whole / 2;
       const isKnown = this.#unqueuedMs > 0;
-      if (this.#succeeded > 0) this.#learn(this.#succeededMs / this.#succeeded, isHalfUsed);
-      if (this.#endedFull > 0 && isHalfUsed && isKnown) this.#adapt(inflight, now);
+      if (this.#succeeded > 0) {
+        // With hardly a call that finds the limit reached, what calls take is what they take, be it half used or more.
+        const isCalm = !isHalfUsed || full < fullShareOfDeep;
+        this.#learn(this.#succeededMs / this.#succeeded, isCalm);
+      }
+      if (full > 0 && isHalfUsed && isKnown) this.#adapt(inflight, full, now);
     }
-    this.#startRound();
+    this.#startRound(now);
   }
 
-  #learn(meanMs: number, isHalfUsed: boolean): void {
+  #learn(meanMs: number, isCalm: boolean): void {
     const meanSquare = this.#squaredMs / this.#succeeded;
     this.#meanMs = this.#meanMs === 0 ? meanMs : blend(this.#meanMs, meanMs, calmGain);
     this.#meanSquare = this.#meanSquare === 0 ? meanSquare : blend(this.#meanSquare, meanSquare, calmGain);
@@ -191,17 +209,17 @@ export class AdaptiveLimit {
     // average than they would without.
     const clearlyLessMs = this.#unqueuedMs * (1 - 2 * Math.sqrt(variance / this.#succeeded));
     if (this.#unqueuedMs === 0) this.#unqueuedMs = meanMs;
-    else if (!isHalfUsed || meanMs < clearlyLessMs) {
+    else if (isCalm || meanMs < clearlyLessMs) {
       this.#unqueuedMs = blend(this.#unqueuedMs, meanMs, calmGain);
     }
   }
 
-  #adapt(inflight: number, now: number): void {
+  #adapt(inflight: number, full: number, now: number): void {
     const meanMs = (this.#succeededMs + this.#failedMs) / this.#ended;
     this.#compareWithPeak(meanMs);
     const served = this.#servedShare();
     const neededFull = served < nearlyAllWait ? fullShareOfDeep : fullShare;
-    const isOverload = this.#endedFull >= this.#ended * neededFull;
+    const isOverload = full >= neededFull;
     const expected = (this.#exact - spare) / (headroom * this.#exact);
     const dueAt = served * doubtful < expected ? this.#lullInDoubtAt : this.#lullDueAt;
     if (served <= hardlyWaiting && isOverload && now >= dueAt) {
@@ -249,14 +267,16 @@ export class AdaptiveLimit {
     this.#skipped = this.#inflight;
   }
 
-  #startRound(): void {
+  #startRound(now: number): void {
     this.#ended = 0;
     this.#succeeded = 0;
     this.#inflightSum = 0;
     this.#succeededMs = 0;
     this.#squaredMs = 0;
     this.#failedMs = 0;
-    this.#endedFull = 0;
+    this.#fullMs = 0;
+    this.#fullSince = this.#inflight >= this.#whole ? now : undefined;
+    this.#startedAt = now;
   }
 
   #startLull(level: number, inflight: number, meanMs: number, now: number): void {
@@ -272,7 +292,7 @@ export class AdaptiveLimit {
   #endLull(lull: Lull, now: number): void {
     this.#lull = undefined;
     this.#skipped = this.#inflight;
-    this.#startRound();
+    this.#startRound(now);
     const foundMs = lull.meanMs() ?? this.#unqueuedMs;
     const hasWaited = foundMs < this.#priorMs * unchanged;
     const factor = foundMs / this.#unqueuedMs;
