@@ -177,6 +177,34 @@ describe("AdaptiveLimit when calls take longer for another reason", () => {
   });
 });
 
+describe("AdaptiveLimit in an overload and a slow-down together", () => {
+  it("is right again soon when calls take ten times as long", () => {
+    for (const seed of [1, 2, 3]) {
+      const overload = new Overload({ workers: 20, demand: exponential(10), perSecond: () => 6_000, seed });
+      overload.measure(0, minuteMs);
+      overload.server.demand = exponential(100);
+      expect(overload.measure(minuteMs + 15_000, minuteMs + 45_000).goodPerSecond / 200).toBeGreaterThan(0.9);
+    }
+  });
+
+  it("ends one in which all calls run out of time, though the limit is not reached", () => {
+    for (const seed of [1, 2, 3]) {
+      // From 12 to 240 calls a second where 80 can be served; all that wait for 300 ms are gone before the limit is reached.
+      const perSecond = (now: number) => (now < minuteMs ? 12 : 240);
+      const scenario = {
+        workers: 4,
+        demand: exponential(50),
+        perSecond,
+        initial: 400,
+        deadlineMs: 300,
+        seed,
+      };
+      const overload = new Overload(scenario);
+      expect(overload.measure(2 * minuteMs, 4 * minuteMs).goodPerSecond / 80).toBeGreaterThan(0.8);
+    }
+  });
+});
+
 describe("AdaptiveLimit before a healthy service", () => {
   it.each([
     [20, 0.7],

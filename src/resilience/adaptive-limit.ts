@@ -63,7 +63,7 @@ const lullsApartInDoubt = 10;
 const doubtful = 2;
 /** More than this factor is a change and not chance. */
 const surprise = 1.5;
-/** What a lull found has to be at least this share of what calls took before it to show that none waited then either. */
+/** What calls take at half the limit has to be at least this share of what they took before to show that none waited. */
 const unchanged = 0.75;
 
 export class AdaptiveLimit {
@@ -82,9 +82,6 @@ export class AdaptiveLimit {
   #lull: Lull | undefined = undefined;
   #lullDueAt = Number.NEGATIVE_INFINITY;
   #lullInDoubtAt = Number.NEGATIVE_INFINITY;
-  /** How many calls were in flight before the lull, and what they took. */
-  #priorInflight = 0;
-  #priorMs = 0;
   /** The highest limit lately, and what calls took under it. */
   #peak = 0;
   #peakMs = 0;
@@ -225,7 +222,7 @@ export class AdaptiveLimit {
     if (served <= hardlyWaiting && isOverload && now >= dueAt) {
       const level = Math.max(this.#min, 1, Math.floor((inflight * served) / 2));
       if (level < this.#whole) {
-        this.#startLull(level, inflight, meanMs, now);
+        this.#startLull(level, meanMs, now);
         return;
       }
     }
@@ -279,14 +276,12 @@ export class AdaptiveLimit {
     this.#startedAt = now;
   }
 
-  #startLull(level: number, inflight: number, meanMs: number, now: number): void {
+  #startLull(level: number, meanMs: number, now: number): void {
     // With many at once more samples take no longer.
     const samples = Math.max(this.#samples, 2 * level);
     // Four times as long as it should take: the calls from before, the samples one after the other, and the last of them.
     const longestMs = 4 * meanMs * (2 + samples / level);
     this.#lull = new Lull(level, samples, now, longestMs);
-    this.#priorInflight = inflight;
-    this.#priorMs = meanMs;
   }
 
   #endLull(lull: Lull, now: number): void {
@@ -294,23 +289,14 @@ export class AdaptiveLimit {
     this.#skipped = this.#inflight;
     this.#startRound(now);
     const foundMs = lull.meanMs() ?? this.#unqueuedMs;
-    const hasWaited = foundMs < this.#priorMs * unchanged;
     const factor = foundMs / this.#unqueuedMs;
     const isSurprise = factor > surprise || factor < 1 / surprise;
-    // That none waited makes what was measured before the lull as good as what it found.
-    const unqueuedMs = hasWaited ? foundMs : (foundMs + this.#priorMs) / 2;
-    this.#unqueuedMs = isSurprise ? unqueuedMs : blend(this.#unqueuedMs, unqueuedMs, calmGain);
+    this.#unqueuedMs = isSurprise ? foundMs : blend(this.#unqueuedMs, foundMs, calmGain);
     const durationMs = now - lull.startedAt;
     this.#lullDueAt = isSurprise ? now : now + durationMs * lullsApart;
     this.#lullInDoubtAt = now + durationMs * lullsApartInDoubt;
     const level = Math.max(this.#min, Math.floor(lull.level / 2));
-    if (factor < 1 / surprise && level < lull.level) {
-      // They waited even so: on to half of that at once, until they do not.
-      this.#startLull(level, lull.level, foundMs, now);
-    } else {
-      const served = this.#priorInflight * Math.min(1, foundMs / this.#priorMs);
-      const target = headroom * served + spare;
-      if (target < this.#exact * nearlyAllWait) this.#shrinkAtOnce(target);
-    }
+    // They waited even so: on to half of that at once, until they do not.
+    if (factor < 1 / surprise && level < lull.level) this.#startLull(level, foundMs, now);
   }
 }
