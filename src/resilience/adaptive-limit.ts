@@ -13,8 +13,8 @@
  * - in an overload, in a lull with half as many calls as are being served: a fortieth of the time, and only while calls
  *   are refused anyway and seem to wait.
  * What seems to be a queue and is none, as calls take longer for good, shows in the same lull: they take as long at half the
- * load, and the limit stays. No limit shrinks without such a proof, so that a slow service behind the other side does not
- * make it collapse.
+ * load, and the limit grows. Between two lulls, a limit that has halved without calls becoming faster knows the same. So a slow
+ * service behind the other side does not make it collapse. Only where most calls fail for lack of time it shrinks at once.
  *
  * A failed call counts as served for no longer than a successful one takes: those that end by their deadline waited.
  */
@@ -58,9 +58,6 @@ const fullShare = 0.25;
 const fullShareOfDeep = 0.1;
 /** From one lull to the next, in durations of the former: half of the capacity for a fortieth of the time is about 1%. */
 const lullsApart = 40;
-/** When twice as many wait as should at the present limit, something has changed: then the next lull comes this soon. */
-const lullsApartInDoubt = 10;
-const doubtful = 2;
 /** More than this factor is a change and not chance. */
 const surprise = 1.5;
 /** What calls take at half the limit has to be at least this share of what they took before to show that none waited. */
@@ -81,7 +78,6 @@ export class AdaptiveLimit {
   #samples = leastSamples;
   #lull: Lull | undefined = undefined;
   #lullDueAt = Number.NEGATIVE_INFINITY;
-  #lullInDoubtAt = Number.NEGATIVE_INFINITY;
   /** The highest limit lately, and what calls took under it. */
   #peak = 0;
   #peakMs = 0;
@@ -217,9 +213,7 @@ export class AdaptiveLimit {
     const served = this.#servedShare();
     const neededFull = served < nearlyAllWait ? fullShareOfDeep : fullShare;
     const isOverload = full >= neededFull;
-    const expected = (this.#exact - spare) / (headroom * this.#exact);
-    const dueAt = served * doubtful < expected ? this.#lullInDoubtAt : this.#lullDueAt;
-    if (served <= hardlyWaiting && isOverload && now >= dueAt) {
+    if (served <= hardlyWaiting && isOverload && now >= this.#lullDueAt) {
       const level = Math.max(this.#min, 1, Math.floor((inflight * served) / 2));
       if (level < this.#whole) {
         this.#startLull(level, meanMs, now);
@@ -292,9 +286,7 @@ export class AdaptiveLimit {
     const factor = foundMs / this.#unqueuedMs;
     const isSurprise = factor > surprise || factor < 1 / surprise;
     this.#unqueuedMs = isSurprise ? foundMs : blend(this.#unqueuedMs, foundMs, calmGain);
-    const durationMs = now - lull.startedAt;
-    this.#lullDueAt = isSurprise ? now : now + durationMs * lullsApart;
-    this.#lullInDoubtAt = now + durationMs * lullsApartInDoubt;
+    this.#lullDueAt = isSurprise ? now : now + (now - lull.startedAt) * lullsApart;
     const level = Math.max(this.#min, Math.floor(lull.level / 2));
     // They waited even so: on to half of that at once, until they do not.
     if (factor < 1 / surprise && level < lull.level) this.#startLull(level, foundMs, now);
