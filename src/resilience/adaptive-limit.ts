@@ -9,12 +9,12 @@
  * The weak point of such limits is how they know the time without a queue. The least time (Vegas, Envoy) is far off where
  * calls differ; an average (Gradient2) drifts up in a lasting overload until there is no limit; to let next to nothing
  * through now and then (Envoy) sheds calls of healthy services. Here it is what calls take
- * - while less than half of the limit is in use, which is nearly always;
+ * - while the limit is hardly ever reached, which is nearly always;
  * - in an overload, in a lull with half as many calls as are being served: a fortieth of the time, and only while calls
  *   are refused anyway and seem to wait.
  * What seems to be a queue and is none, as calls take longer for good, shows in the same lull: they take as long at half the
- * load, and the limit stays. No limit shrinks without such a proof, so that a slow service behind the other side does not
- * make it collapse.
+ * load, and the limit grows. Between two lulls, a limit that has halved without calls becoming faster knows the same. So a slow
+ * service behind the other side does not make it collapse. Only where most calls fail for lack of time it shrinks at once.
  *
  * A failed call counts as served for no longer than a successful one takes: those that end by their deadline waited.
  */
@@ -51,19 +51,16 @@ const leastSamples = 30;
 const mostSamples = 400;
 const samplesPerVariance = 25;
 /**
- * A lull needs so many of the calls to end at the limit: at 80% of one worker's capacity, which is no overload, 17% do. When
- * nearly all wait, fewer will do, as a slight overload makes a deep queue too.
+ * A lull needs the limit to be reached for such a share of the time: at 80% of one worker's capacity, which is no overload, it
+ * is for 17%. When nearly all wait, less will do, as a slight overload makes a deep queue too.
  */
 const fullShare = 0.25;
 const fullShareOfDeep = 0.1;
 /** From one lull to the next, in durations of the former: half of the capacity for a fortieth of the time is about 1%. */
 const lullsApart = 40;
-/** When twice as many wait as should at the present limit, something has changed: then the next lull comes this soon. */
-const lullsApartInDoubt = 10;
-const doubtful = 2;
 /** More than this factor is a change and not chance. */
 const surprise = 1.5;
-/** What a lull found has to be at least this share of what calls took before it to show that none waited then either. */
+/** What calls take at half the limit has to be at least this share of what they took before to show that none waited. */
 const unchanged = 0.75;
 
 export class AdaptiveLimit {
@@ -81,10 +78,6 @@ export class AdaptiveLimit {
   #samples = leastSamples;
   #lull: Lull | undefined = undefined;
   #lullDueAt = Number.NEGATIVE_INFINITY;
-  #lullInDoubtAt = Number.NEGATIVE_INFINITY;
-  /** How many calls were in flight before the lull, and what they took. */
-  #priorInflight = 0;
-  #priorMs = 0;
   /** The highest limit lately, and what calls took under it. */
   #peak = 0;
   #peakMs = 0;
@@ -100,7 +93,10 @@ export class AdaptiveLimit {
   #succeededMs = 0;
   #squaredMs = 0;
   #failedMs = 0;
-  #endedFull = 0;
+  #startedAt = 0;
+  /** How long the limit was reached, and since when it is. */
+  #fullMs = 0;
+  #fullSince: number | undefined = undefined;
 
   constructor({ min, max, initial }: AdaptiveLimitRules) {
     this.#min = min;
@@ -125,9 +121,11 @@ export class AdaptiveLimit {
 
   /** Counts a call that begins; false, and nothing counted, at the limit. */
   begin(now: number): boolean {
-    if (this.#lull?.isOver(now)) this.#endLull(this.#lull, now);
+    // Only then: what is not full must have room, and a lull may end in a deeper one.
+    if (this.isFull && this.#lull?.isOver(now)) this.#endLull(this.#lull, now);
     if (this.isFull) return false;
     this.#inflight++;
+    if (this.#inflight >= this.#whole) this.#fullSince ??= now;
     this.#lull?.began(now);
     return true;
   }
@@ -136,6 +134,7 @@ export class AdaptiveLimit {
   end(kind: LimitedEnd, latencyMs: number, now: number): void {
     if (this.#inflight === 0) throw new Error("AdaptiveLimit: end() without a begin()");
     const inflight = this.#inflight--;
+    if (this.#inflight < this.#whole) this.#endFull(now);
     const lull = this.#lull;
     if (lull !== undefined) {
       if (kind === "success") lull.succeeded(latencyMs, now);
@@ -150,10 +149,15 @@ export class AdaptiveLimit {
     }
   }
 
+  #endFull(now: number): void {
+    if (this.#fullSince === undefined) return;
+    this.#fullMs += now - this.#fullSince;
+    this.#fullSince = undefined;
+  }
+
   #count(kind: "success" | "failure", latencyMs: number, inflight: number): void {
     this.#ended++;
     this.#inflightSum += inflight;
-    if (inflight >= this.#whole) this.#endedFull++;
     if (kind === "success") {
       this.#succeeded++;
       this.#succeededMs += latencyMs;
@@ -165,6 +169,9 @@ export class AdaptiveLimit {
 
   #endRound(now: number): void {
     const inflight = this.#inflightSum / this.#ended;
+    this.#endFull(now);
+    // Of the round's time, the share in which the limit was reached.
+    const full = now > this.#startedAt ? this.#fullMs / (now - this.#startedAt) : 0;
     const wasOutage = this.#isOutage;
     const served = this.#servedShare();
     this.#isOutage = this.#succeeded * 2 < this.#ended && served < nearlyAllWait;
@@ -175,13 +182,17 @@ export class AdaptiveLimit {
     } else if (!wasOutage) {
       const isHalfUsed = inflight >= this.#whole / 2;
       const isKnown = this.#unqueuedMs > 0;
-      if (this.#succeeded > 0) this.#learn(this.#succeededMs / this.#succeeded, isHalfUsed);
-      if (this.#endedFull > 0 && isHalfUsed && isKnown) this.#adapt(inflight, now);
+      if (this.#succeeded > 0) {
+        // With hardly a call that finds the limit reached, what calls take is what they take, be it half used or more.
+        const isCalm = !isHalfUsed || full < fullShareOfDeep;
+        this.#learn(this.#succeededMs / this.#succeeded, isCalm);
+      }
+      if (full > 0 && isHalfUsed && isKnown) this.#adapt(inflight, full, now);
     }
-    this.#startRound();
+    this.#startRound(now);
   }
 
-  #learn(meanMs: number, isHalfUsed: boolean): void {
+  #learn(meanMs: number, isCalm: boolean): void {
     const meanSquare = this.#squaredMs / this.#succeeded;
     this.#meanMs = this.#meanMs === 0 ? meanMs : blend(this.#meanMs, meanMs, calmGain);
     this.#meanSquare = this.#meanSquare === 0 ? meanSquare : blend(this.#meanSquare, meanSquare, calmGain);
@@ -191,23 +202,21 @@ export class AdaptiveLimit {
     // average than they would without.
     const clearlyLessMs = this.#unqueuedMs * (1 - 2 * Math.sqrt(variance / this.#succeeded));
     if (this.#unqueuedMs === 0) this.#unqueuedMs = meanMs;
-    else if (!isHalfUsed || meanMs < clearlyLessMs) {
+    else if (isCalm || meanMs < clearlyLessMs) {
       this.#unqueuedMs = blend(this.#unqueuedMs, meanMs, calmGain);
     }
   }
 
-  #adapt(inflight: number, now: number): void {
+  #adapt(inflight: number, full: number, now: number): void {
     const meanMs = (this.#succeededMs + this.#failedMs) / this.#ended;
     this.#compareWithPeak(meanMs);
     const served = this.#servedShare();
     const neededFull = served < nearlyAllWait ? fullShareOfDeep : fullShare;
-    const isOverload = this.#endedFull >= this.#ended * neededFull;
-    const expected = (this.#exact - spare) / (headroom * this.#exact);
-    const dueAt = served * doubtful < expected ? this.#lullInDoubtAt : this.#lullDueAt;
-    if (served <= hardlyWaiting && isOverload && now >= dueAt) {
+    const isOverload = full >= neededFull;
+    if (served <= hardlyWaiting && isOverload && now >= this.#lullDueAt) {
       const level = Math.max(this.#min, 1, Math.floor((inflight * served) / 2));
       if (level < this.#whole) {
-        this.#startLull(level, inflight, meanMs, now);
+        this.#startLull(level, meanMs, now);
         return;
       }
     }
@@ -249,48 +258,37 @@ export class AdaptiveLimit {
     this.#skipped = this.#inflight;
   }
 
-  #startRound(): void {
+  #startRound(now: number): void {
     this.#ended = 0;
     this.#succeeded = 0;
     this.#inflightSum = 0;
     this.#succeededMs = 0;
     this.#squaredMs = 0;
     this.#failedMs = 0;
-    this.#endedFull = 0;
+    this.#fullMs = 0;
+    this.#fullSince = this.#inflight >= this.#whole ? now : undefined;
+    this.#startedAt = now;
   }
 
-  #startLull(level: number, inflight: number, meanMs: number, now: number): void {
+  #startLull(level: number, meanMs: number, now: number): void {
     // With many at once more samples take no longer.
     const samples = Math.max(this.#samples, 2 * level);
     // Four times as long as it should take: the calls from before, the samples one after the other, and the last of them.
     const longestMs = 4 * meanMs * (2 + samples / level);
     this.#lull = new Lull(level, samples, now, longestMs);
-    this.#priorInflight = inflight;
-    this.#priorMs = meanMs;
   }
 
   #endLull(lull: Lull, now: number): void {
     this.#lull = undefined;
     this.#skipped = this.#inflight;
-    this.#startRound();
+    this.#startRound(now);
     const foundMs = lull.meanMs() ?? this.#unqueuedMs;
-    const hasWaited = foundMs < this.#priorMs * unchanged;
     const factor = foundMs / this.#unqueuedMs;
     const isSurprise = factor > surprise || factor < 1 / surprise;
-    // That none waited makes what was measured before the lull as good as what it found.
-    const unqueuedMs = hasWaited ? foundMs : (foundMs + this.#priorMs) / 2;
-    this.#unqueuedMs = isSurprise ? unqueuedMs : blend(this.#unqueuedMs, unqueuedMs, calmGain);
-    const durationMs = now - lull.startedAt;
-    this.#lullDueAt = isSurprise ? now : now + durationMs * lullsApart;
-    this.#lullInDoubtAt = now + durationMs * lullsApartInDoubt;
+    this.#unqueuedMs = isSurprise ? foundMs : blend(this.#unqueuedMs, foundMs, calmGain);
+    this.#lullDueAt = isSurprise ? now : now + (now - lull.startedAt) * lullsApart;
     const level = Math.max(this.#min, Math.floor(lull.level / 2));
-    if (factor < 1 / surprise && level < lull.level) {
-      // They waited even so: on to half of that at once, until they do not.
-      this.#startLull(level, lull.level, foundMs, now);
-    } else {
-      const served = this.#priorInflight * Math.min(1, foundMs / this.#priorMs);
-      const target = headroom * served + spare;
-      if (target < this.#exact * nearlyAllWait) this.#shrinkAtOnce(target);
-    }
+    // They waited even so: on to half of that at once, until they do not.
+    if (factor < 1 / surprise && level < lull.level) this.#startLull(level, foundMs, now);
   }
 }

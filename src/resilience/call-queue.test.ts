@@ -112,6 +112,17 @@ describe("CallQueue and deadlines", () => {
     expect(queue.expire(45)).toEqual([]);
   });
 
+  it("lets one that was passed over go by himself, once", () => {
+    const queue = new CallQueue<Call>(rules);
+    const short = call("short", "default", 50);
+    queue.add(short, 0, 10);
+    expect(queue.take(45, 10)).toBeUndefined();
+    expect(queue.size).toBe(0);
+    expect(queue.remove(short)).toBe(true);
+    expect(queue.remove(short)).toBe(false);
+    expect(queue.expire(45)).toEqual([]);
+  });
+
   it("ends a wait at the deadline", () => {
     const queue = new CallQueue<Call>(rules);
     queue.add(call("short", "default", 30), 0, 0);
