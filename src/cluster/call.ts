@@ -32,6 +32,9 @@ const unsent: Outcome = ignored("unsent", "not sent");
 /** What an attempt is stopped with whose hedge, or which as a hedge, came too late. */
 const overtaken = new Error("another attempt of the same call was answered first");
 const overtakenOutcome: Outcome = ignored("hedged", overtaken.message);
+/** The same on a node half open. It had its try: if that said nothing, a node that hangs would get one try after another. */
+const overtakenTrial: Outcome = failure("timeout", "slower than another node that was asked later");
+const outOfTime: Outcome = ignored("deadline", "the call's time ran out");
 
 /**
  * Of an attempt that the call's deadline cut short: the share of the whole time from which on it counts against
@@ -151,17 +154,21 @@ export abstract class Call implements CallInfo, Deadline {
     return this.#phase === "over";
   }
 
-  /** Whether a failure of the next attempt could be made good by another: such calls go on trial first. */
+  /**
+   * Whether a failure of the next attempt could be made good by another: such calls go on trial first. A hedge does not:
+   * it is to save a call that is slow already.
+   */
   get canRetry(): boolean {
     const { cluster } = this;
     return (
       this.#idempotent &&
+      this.attempt?.ended !== false &&
       this.#attempts + 1 < this.rules.retry.attempts &&
       cluster.hasRetryLeft(cluster.clock.now())
     );
   }
 
-  /** Whether the attempt under way could be made good by another, once sent. */
+  /** Whether there may be another attempt beside or after the one under way, once that is sent. */
   protected get canRepeat(): boolean {
     return this.#idempotent && this.#attempts < this.rules.retry.attempts;
   }
@@ -273,7 +280,8 @@ export abstract class Call implements CallInfo, Deadline {
       this.#next(now);
     } else if (this.#phase === "attempt") {
       if (now >= this.#hedgeAt) this.#hedge(now);
-      this.#expireAttempts(now);
+      // A hedge may end at once, and have ended the call or left it waiting for its next attempt.
+      if (this.#phase === "attempt") this.#expireAttempts(now);
     } else {
       this.#expireBody(now);
     }
@@ -281,7 +289,7 @@ export abstract class Call implements CallInfo, Deadline {
 
   /**
    * The final headers of this attempt go to the caller: from here on nothing is tried again, and a second attempt that
-   * is under way is stopped.
+   * is under way is stopped. Events are published meanwhile, and whoever listens may end the call: see `isOver`.
    *
    * @param endless the answer has no natural end (event stream, upgrade): no total deadline applies.
    * @param bodyIdleMs the longest wait between two pieces of the body.
@@ -298,12 +306,14 @@ export abstract class Call implements CallInfo, Deadline {
     this.#bodyIdleMs = bodyIdleMs;
     this.#heardAt = this.#answeredAt;
     if (this.#rival !== undefined) this.#win(attempt, this.#answeredAt);
+    // Whoever listens to the end of the other one may have ended the call.
+    if (this.isOver) return;
     // Else the heap entry stays where it is: when it fires early, `expire` moves it.
     if (this.heapIndex < 0 || this.#answeredAt + bodyIdleMs < this.dueAt) {
       this.#wakeAt(Math.min(this.#endsAt, this.#answeredAt + bodyIdleMs));
     }
     this.cluster.answered(attempt, good, this.#answeredAt);
-    if (!good || this.#ticket === undefined) return;
+    if (!good || this.#ticket === undefined || this.isOver) return;
     this.cluster.admission?.answered(this.#ticket, this.#answeredAt - this.#admittedAt, this.#answeredAt);
     this.#ticket = undefined;
   }
@@ -406,7 +416,8 @@ export abstract class Call implements CallInfo, Deadline {
     const other = attempt === this.attempt ? this.#rival : this.attempt;
     this.#rival = undefined;
     this.#endAttempt(attempt, outcome, this.cluster.clock.now());
-    if (other !== attempt) this.#drop(other, outcome, error);
+    // What one node did is not held against the other one's.
+    if (other !== attempt) this.#drop(other, outcome.kind === "ignored" ? outcome : overtakenOutcome, error);
     if (outcome.reason === "call" || outcome.reason === "aborted" || headersDelivered) {
       if (this.#finish(outcome)) this.fail(error);
       return;
@@ -487,7 +498,7 @@ export abstract class Call implements CallInfo, Deadline {
   #hedge(now: number): void {
     const { attempt, cluster } = this;
     this.#hedgeAt = Number.POSITIVE_INFINITY;
-    if (attempt === undefined || this.#rival !== undefined || !this.#idempotent || !this.canRace()) return;
+    if (attempt === undefined || this.#rival !== undefined || !this.canRepeat || !this.canRace()) return;
     if (this.#endsAt - now < cluster.floorMs(now) || !cluster.hasHedgeLeft(now)) return;
     this.#record ??= new CallRecord();
     this.#record.leaveOut(attempt.node);
@@ -507,7 +518,7 @@ export abstract class Call implements CallInfo, Deadline {
     this.#rival = undefined;
     if (loser === undefined) return;
     this.cluster.overtaken(loser, now);
-    this.#drop(loser, overtakenOutcome, overtaken);
+    this.#drop(loser, loser.isTrial ? overtakenTrial : overtakenOutcome, overtaken);
   }
 
   /** Of two attempts this one failed: the call rests on the other, which was paid for already. */
@@ -591,7 +602,7 @@ export abstract class Call implements CallInfo, Deadline {
 
   #expireTotal(now: number): void {
     const { attempt } = this;
-    let outcome: Outcome = ignored("deadline", "the call's time ran out");
+    let outcome = outOfTime;
     if (attempt !== undefined && !attempt.ended) {
       outcome = this.#cutShort(attempt, now) ?? outcome;
       this.#remember(attempt.node, outcome, undefined);
@@ -632,7 +643,7 @@ export abstract class Call implements CallInfo, Deadline {
     this.#rival = undefined;
     this.cluster.waiting.delete(this);
     this.#drop(attempt, outcome, error);
-    this.#drop(rival, outcome.kind === "ignored" ? outcome : overtakenOutcome, error);
+    this.#drop(rival, outcome.kind === "ignored" ? outcome : outOfTime, error);
     if (this.#finish(outcome)) this.fail(error);
   }
 

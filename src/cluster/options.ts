@@ -189,8 +189,8 @@ export interface ClusterOptions {
   /** `false`: every call is sent once, whatever happens. */
   readonly retry?: false | RetryOptions | undefined;
   /**
-   * Sends a call a second time, to another node, when it takes unusually long: only calls that may run twice, and
-   * paid from the budget of retries. Off by default: it costs calls.
+   * Sends a call a second time, to another node, when it takes unusually long: only calls that may run twice, as one of
+   * their `retry.attempts`, and paid from the budget of retries. Off by default: it costs calls.
    */
   readonly hedge?: HedgeOptions | undefined;
   /** How many calls go out at once, and how many in a second. Off by default: only the program knows the numbers. */

@@ -189,8 +189,10 @@ export class Exchange extends Call implements Controller, AttemptListener {
     return this.cluster.options.fallback !== undefined;
   }
 
+  /** Undefined for an attempt that was not sent. */
   #observerOf(attempt: Attempt): AttemptObserver | undefined {
-    return this.#rival?.attempt === attempt ? this.#rival : this.#observer;
+    if (this.#rival?.attempt === attempt) return this.#rival;
+    return this.#observer?.attempt === attempt ? this.#observer : undefined;
   }
 
   protected override send(attempt: Attempt): void {
@@ -296,7 +298,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
     this.#handler.onResponseStart?.(this, status, headers, message);
   }
 
-  /** False when the answer is not delivered, because the call goes on elsewhere or has a fallback. */
+  /** False when what follows is not wanted, because the call goes on elsewhere or has a fallback. */
   responded(
     observer: AttemptObserver,
     status: number,
@@ -321,6 +323,8 @@ export class Exchange extends Call implements Controller, AttemptListener {
     if (isEventStream) this.#host.endless.add(this);
     const isGood = observer.outcome.kind === "success";
     this.answered(attempt, isGood, isEventStream, this.cluster.options.timeouts.bodyIdleMs);
+    // Whoever listens to events may have ended the call, and its handler has heard of that.
+    if (this.isOver) return true;
     this.#isAnsweredBy(observer);
     this.#handler.onResponseStart?.(this, status, headers, message);
     return true;
@@ -352,6 +356,10 @@ export class Exchange extends Call implements Controller, AttemptListener {
   upgraded(observer: AttemptObserver, status: number, headers: Headers, socket: Duplex): void {
     const attempt = observer.attempt as Attempt;
     this.answered(attempt, true, true);
+    if (this.isOver) {
+      socket.destroy();
+      return;
+    }
     this.#isAnsweredBy(observer);
     socket.once("close", () => this.complete(success));
     this.#host.endless.add(this);
