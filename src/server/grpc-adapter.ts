@@ -5,6 +5,7 @@
  * needs its types who does not use it. Deadlines are grpc-js's own: it answers DEADLINE_EXCEEDED by itself when one
  * passes, and tells of every end as a cancellation.
  */
+import { priorityHeader, retryHeader } from "../core/layers.ts";
 import type { LoadReport } from "../core/load-report.ts";
 import { encodeLoadReport, loadReportTrailer } from "../core/orca.ts";
 import { runInContext } from "../resilience/call-context.ts";
@@ -118,7 +119,7 @@ class GrpcExchange {
     const { path, requestStream, responseStream } = this.#method;
     const now = this.#core.clock.now();
     const arrival = {
-      priority: priorityOf(metadata.get("evenkeel-priority")[0]),
+      priority: priorityOf(metadata.get(priorityHeader)[0]),
       // grpc-js has it on the wall clock. The difference first: a sum with that clock would be rounded.
       endsAt: now + (Number(this.#next.getDeadline()) - Date.now()),
       // A stream lasts as long as its two ends like, which says nothing of load.
@@ -145,7 +146,7 @@ class GrpcExchange {
     // The handler's own may be one that it uses again.
     const metadata = status.metadata?.clone() ?? this.#createMetadata();
     if (report !== undefined) addReport(metadata, report);
-    if (isFinal) metadata.set("evenkeel-retry", "no");
+    if (isFinal) metadata.set(retryHeader, "no");
     return { ...status, metadata };
   }
 }

@@ -4,6 +4,8 @@
  * It knows requests and answers by what it uses of them, which is what `node:http`, `node:http2`, Express and Fastify have
  * in common.
  */
+import { priorityHeader, retryHeader } from "../core/layers.ts";
+import { loadReportHeader } from "../core/load-report.ts";
 import { runInContext } from "../resilience/call-context.ts";
 import { parseDeadlineHeader } from "../resilience/deadline-header.ts";
 import type { RefusalReason } from "./guard.ts";
@@ -63,7 +65,7 @@ export function serve<Result>(
   if (response.destroyed === true) return work();
   const now = core.clock.now();
   const arrival = {
-    priority: priorityOf(headers["evenkeel-priority"]),
+    priority: priorityOf(headers[priorityHeader]),
     endsAt: now + (parseDeadline(deadlineHeader, headers[deadlineHeader]) ?? Number.POSITIVE_INFINITY),
     isCounted: !isEventStream(headers.accept) && !core.isExempt(method, url),
   };
@@ -100,8 +102,8 @@ function watch(core: ProtectionCore, call: ServedCall, response: HttpResponse): 
       status = given;
       call.answered();
       const report = core.loadHeader(call);
-      if (report !== undefined) setUnlessSet(response, "endpoint-load-metrics", report);
-      if (given >= 500 && call.context.failedBelow) setUnlessSet(response, "evenkeel-retry", "no");
+      if (report !== undefined) setUnlessSet(response, loadReportHeader, report);
+      if (given >= 500 && call.context.failedBelow) setUnlessSet(response, retryHeader, "no");
     }
     return writeHead.call(response, given, ...rest);
   };

@@ -25,37 +25,49 @@ describe("a served call", () => {
     expect(serve().call.context.remainingMs()).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it("takes as long as until its headers, and ends once", async () => {
+  it("takes as long as until its headers, and ends once", () => {
     const { clock, call, ends, reason } = serve(250);
-    await clock.advance(20);
+    clock.advance(20);
     call.answered();
-    await clock.advance(30);
+    clock.advance(30);
     call.ended(false);
     call.gone();
     call.ended(true);
-    await clock.advance(1_000);
+    clock.advance(1_000);
     expect(ends).toEqual([["success", 20]]);
     expect(reason()).toBeUndefined();
   });
 
-  it("is a failure where the answer is one, and ignored where the caller has left", async () => {
+  it("is a failure where the answer is one, and ignored where the caller has left", () => {
     const failed = serve();
     failed.call.ended(true);
     expect(failed.ends).toEqual([["failure", 0]]);
     const left = serve(250);
-    await left.clock.advance(10);
+    left.clock.advance(10);
     left.call.gone();
     expect(left.ends).toEqual([["ignored", 10]]);
     expect(left.reason()).toBe("AbortError");
-    await left.clock.advance(1_000);
+    left.clock.advance(1_000);
     expect(left.expired()).toBe(0);
   });
 
-  it("is a failure when the deadline passed first, whoever notices", async () => {
+  it("is a failure when the caller leaves because its time is over, which it notices first", () => {
+    const left = serve(250);
+    left.clock.advance(226);
+    left.call.gone();
+    expect(left.ends).toEqual([["failure", 226]]);
+    expect(left.reason()).toBe("TimeoutError");
+    const leftLater = serve(10_000);
+    leftLater.clock.advance(9_949);
+    leftLater.call.gone();
+    expect(leftLater.ends).toEqual([["ignored", 9_949]]);
+  });
+
+  it("is a failure when the deadline passed first, whoever notices", () => {
     const { clock, call, ends, reason, expired } = serve(250);
-    await clock.advance(249);
+    clock.advance(249);
     expect(reason()).toBeUndefined();
-    await clock.advance(1);
+    clock.advance(1);
     expect(reason()).toBe("TimeoutError");
     expect(expired()).toBe(1);
     expect(ends).toEqual([]);

@@ -22,6 +22,13 @@ export interface Arrival {
   readonly isCounted: boolean;
 }
 
+/**
+ * A caller whose time is over leaves a little before we know: its clock began earlier, and it may have told us less than
+ * it has (`deadline-header.ts`). Who leaves with no more of its time left than this had no time left.
+ */
+const leavingShare = 0.1;
+const longestLeavingMs = 50;
+
 export class ServedCall {
   readonly context: CallContext;
   readonly isCounted: boolean;
@@ -29,6 +36,7 @@ export class ServedCall {
   readonly #startedAt: number;
   readonly #controller: AbortController = new AbortController();
   readonly #timer: Timer | undefined;
+  readonly #leavingMs: number;
   #answeredAt: number | undefined;
   #isLate = false;
   #isOver = false;
@@ -44,6 +52,7 @@ export class ServedCall {
     this.#counter = counter;
     this.isCounted = isCounted;
     this.#startedAt = now;
+    this.#leavingMs = Math.min(longestLeavingMs, (endsAt - now) * leavingShare);
     const { signal } = this.#controller;
     this.context = new CallContext({ endsAt, signal, priority, clock }, currentContext());
     if (endsAt < Number.POSITIVE_INFINITY) {
@@ -67,8 +76,7 @@ export class ServedCall {
   /** Nobody waits for it any more. */
   gone(): void {
     if (this.#isOver) return;
-    // Whoever had set the deadline has left, because it was over, perhaps before our timer noticed.
-    if (this.context.remainingMs() <= 0) this.#expire();
+    if (this.context.remainingMs() <= this.#leavingMs) this.#expire();
     else this.#controller.abort(new DOMException("The caller has gone.", "AbortError"));
     this.#end("ignored");
   }

@@ -1,7 +1,7 @@
 /** What a protected HTTP server does for its handlers and to its callers, whatever it is made with. */
 import { describe, expect, test } from "vitest";
 import { Balancer } from "../../src/index.ts";
-import { remainingMs } from "../../src/resilience/call-context.ts";
+import { currentContext, remainingMs } from "../../src/resilience/call-context.ts";
 import { callSignal, type ProtectOptions, protect } from "../../src/server/index.ts";
 import { until } from "../support/until.ts";
 import { type Handler, kinds } from "./support/protocol-servers.ts";
@@ -177,6 +177,35 @@ describe.each(kinds)("$name", (kind) => {
     expect(node?.cost.reportedInflight).toBeGreaterThan(4);
     for (const end of held) end();
     await Promise.all(calls);
+  });
+
+  test("a failing answer tells its caller not to try again, if what failed lies below", async () => {
+    await using served = await serving({}, (incoming, response) => {
+      currentContext()?.noteFailureBelow();
+      response.statusCode = Number(incoming.url?.slice(1));
+      response.end();
+    });
+    const hints: unknown[] = [];
+    for (const status of [200, 404, 502])
+      hints.push((await served.get(`/${status}`)).headers["evenkeel-retry"]);
+    expect(hints).toEqual([undefined, undefined, "no"]);
+  });
+
+  test("event streams and what is exempt are not counted, and not shed", async () => {
+    await using served = await serving(
+      { limits: { inflight: 1, adaptive: false }, exempt: ({ path }) => path === "/poll" },
+      (incoming, response) => {
+        response.write(`${served.protection.status.inflight} in flight\n`);
+        if (incoming.url !== "/held") response.end();
+        else setTimeout(() => response.end(), 200);
+      },
+    );
+    const held = served.get("/held");
+    await until("one is held", () => served.protection.status.inflight === 1, 5_000);
+    expect((await served.get("/")).status).toBe(503);
+    expect((await served.get("/poll")).text).toBe("1 in flight\n");
+    expect((await served.get("/", { accept: "text/event-stream" })).text).toBe("1 in flight\n");
+    await held;
   });
 
   test("what the program answers with an error of its own is left as it is", async () => {

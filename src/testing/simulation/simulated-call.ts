@@ -64,7 +64,7 @@ export class SimulatedCall extends Call {
       this.#work.set(attempt, { server, timer });
       return;
     }
-    const job = new Job(() => this.#done(attempt));
+    const job = new Job(() => this.#done(attempt, server));
     this.#work.set(attempt, { server, job });
     server.admit(job, (server.model.demand ?? demand)(random));
   }
@@ -81,11 +81,8 @@ export class SimulatedCall extends Call {
 
   protected released(): void {}
 
-  #done(attempt: Attempt): void {
-    if (this.#service.reportsLoad) {
-      const inflight = this.#work.get(attempt)?.server.jobs ?? 0;
-      attempt.node.reported({ inflight }, this.cluster.clock.now());
-    }
+  #done(attempt: Attempt, { jobs }: Server): void {
+    if (this.#service.reportsLoad) attempt.node.reported({ inflight: jobs }, this.cluster.clock.now());
     this.answered(attempt, true, false);
     this.complete(success);
     this.#ended("answered");
