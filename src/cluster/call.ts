@@ -155,6 +155,14 @@ export abstract class Call implements CallInfo, Deadline {
   }
 
   /**
+   * Whether it waits to be let through. When all calls are to end, those end first: the others make room, and none should
+   * be sent only to be cancelled.
+   */
+  get isKept(): boolean {
+    return this.#phase === "admission";
+  }
+
+  /**
    * Whether a failure of the next attempt could be made good by another: such calls go on trial first. A hedge does not:
    * it is to save a call that is slow already.
    */
@@ -268,7 +276,7 @@ export abstract class Call implements CallInfo, Deadline {
     if (now >= this.#endsAt) {
       this.#expireTotal(now);
     } else if (this.#phase === "admission") {
-      this.cluster.admission?.expired(this, now);
+      this.cluster.admission?.expired(this);
     } else if (this.#phase === "discovery") {
       this.cluster.waiting.delete(this);
       this.#reject(
