@@ -203,10 +203,11 @@ export abstract class Call implements CallInfo, Deadline {
     }
     if (cluster.closed) {
       this.#reject("ERR_CLOSED", "the cluster is closed");
+    } else if (this.#endsAt <= now) {
+      // Before the handler's signal, which tells of the end of its time as well.
+      this.#reject("ERR_DEADLINE", this.#describe("the time that it inherited was over before it began"));
     } else if (context?.signal?.aborted === true) {
       this.abort(context.signal.reason);
-    } else if (this.#endsAt <= now) {
-      this.#reject("ERR_DEADLINE", this.#describe("the time that it inherited was over before it began"));
     } else if (cluster.admission === undefined) {
       this.admitted(now);
     } else {
@@ -218,7 +219,7 @@ export abstract class Call implements CallInfo, Deadline {
     }
   }
 
-  /** Whether the caller gets something else when the call fails. */
+  /** Whether the caller may get something else when the call fails; when he does not after all, see `noteFailure`. */
   protected get hasFallback(): boolean {
     return false;
   }
@@ -735,8 +736,15 @@ export abstract class Call implements CallInfo, Deadline {
     if (this.#onContextAbort !== undefined) {
       context.signal?.removeEventListener("abort", this.#onContextAbort);
     }
-    // What could be done was done here: whoever waits for this program's own answer need not ask for it again.
-    if (isFailure && !this.hasFallback) context.noteFailureBelow();
+    if (isFailure && (this.wasAnswered || !this.hasFallback)) context.noteFailureBelow();
+  }
+
+  /**
+   * Nothing stood in for what failed. What could be done was done here: whoever waits for this program's own answer need
+   * not ask for it again.
+   */
+  protected noteFailure(): void {
+    this.#context?.noteFailureBelow();
   }
 
   #wakeAt(at: number): void {

@@ -5,6 +5,7 @@
  * and at once, with the exchange itself as controller, so that an abort takes effect while the call still waits
  * or connects. Each attempt has its own observer, so that nothing an abandoned attempt reports is heard.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { IncomingHttpHeaders } from "node:http";
 import { type Duplex, Readable } from "node:stream";
 import { type Dispatcher, errors } from "undici";
@@ -56,6 +57,8 @@ export class Exchange extends Call implements Controller, AttemptListener {
   /** Of a second one that is under way. */
   #rival: AttemptObserver | undefined = undefined;
   #fallback: FallbackAnswer | undefined = undefined;
+  /** For the program's own function that makes a fallback. */
+  #inCallersContext: (<R>(work: () => R) => R) | undefined = undefined;
   #body: ReplayBody | undefined = undefined;
   /** The connection that was handed over to the caller. */
   #socket: Duplex | undefined = undefined;
@@ -90,6 +93,9 @@ export class Exchange extends Call implements Controller, AttemptListener {
     // Before undici has the stream, nobody listens: its error would end the process.
     if (typeof body === "object" && body !== null && "pipe" in body && typeof body.on === "function") {
       body.on("error", (error: Error) => this.cancel(error));
+    }
+    if (typeof this.cluster.options.fallback === "function") {
+      this.#inCallersContext = AsyncLocalStorage.snapshot();
     }
     try {
       this.#handler.onRequestStart?.(this, null);
@@ -227,14 +233,19 @@ export class Exchange extends Call implements Controller, AttemptListener {
     // The caller has the connection: its end is all that there is to tell.
     if (this.#socket !== undefined) return;
     const { fallback } = this.cluster.options;
-    if (fallback !== undefined && !this.wasAnswered && isMadeGood(error)) {
-      const { method, path } = this;
-      const failed = { service: this.cluster.name, method, path, error };
-      this.#fallback = new FallbackAnswer(this.#handler, this, (failure) => this.#tell(failure));
-      void this.#fallback.deliver(fallback, failed);
+    // Whoever gave the call up wants nothing in its place, whatever error he gave as his reason.
+    if (fallback === undefined || this.wasAnswered || this.#aborted || !isMadeGood(error)) {
+      this.#tell(error);
       return;
     }
-    this.#tell(error);
+    const { method, path } = this;
+    this.#fallback = new FallbackAnswer(this.#handler, this, (failure) => {
+      if (!this.#aborted) this.noteFailure();
+      this.#tell(failure);
+    });
+    const ask = () => this.#fallback?.deliver(fallback, { service: this.cluster.name, method, path, error });
+    // Whoever made the call fail runs in another context than its caller.
+    void (this.#inCallersContext?.(ask) ?? ask());
   }
 
   #tell(error: Error): void {
