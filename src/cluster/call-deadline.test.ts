@@ -145,10 +145,10 @@ describe("what the next service is told", () => {
     expect(harness.attempts[0]?.headers).toEqual({ "grpc-timeout": "380m" });
   });
 
-  it("is no more than the attempt's time", async () => {
+  it("is the time of the call and not of the attempt, which is for the headers only", async () => {
     const harness = new Harness({ deadlineHeader: "x-timeout-ms", timeouts: { attemptMs: 100 } });
     await harness.resultOf(() => 1, get);
-    expect(harness.attempts[0]?.headers).toEqual({ "x-timeout-ms": "95" });
+    expect(harness.attempts[0]?.headers).toEqual({ "x-timeout-ms": "29950" });
   });
 
   it("is less for a later attempt", async () => {

@@ -219,6 +219,11 @@ export abstract class Call implements CallInfo, Deadline {
     }
   }
 
+  /** Whether an answer without a natural end is asked for, for which the call's own deadline will be lifted. */
+  protected get mayBeEndless(): boolean {
+    return false;
+  }
+
   /** Whether the caller may get something else when the call fails; when he does not after all, see `noteFailure`. */
   protected get hasFallback(): boolean {
     return false;
@@ -481,10 +486,7 @@ export abstract class Call implements CallInfo, Deadline {
     const { cluster } = this;
     this.addedHeaders = undefined;
     const { deadlineHeader } = cluster.options;
-    if (deadlineHeader !== undefined) {
-      const leftMs = Math.min(this.#endsAt - now, this.rules.attemptMs);
-      this.#addHeader(attempt, deadlineHeader, deadlineHeaderValue(deadlineHeader, leftMs));
-    }
+    if (deadlineHeader !== undefined) this.#addDeadline(attempt, deadlineHeader, now);
     const { priority } = this;
     if (priority !== "default") this.#addHeader(attempt, priorityHeader, priority);
     if (attemptStarts.hasSubscribers) {
@@ -538,6 +540,13 @@ export abstract class Call implements CallInfo, Deadline {
     this.#remember(attempt.node, outcome, error);
     this.#endAttempt(attempt, outcome, now);
     if (!this.isOver) this.#expireAttempts(now);
+  }
+
+  /** Not the attempt's time, which is for the headers only: the called side would break off an answer that takes longer. */
+  #addDeadline(attempt: Attempt, name: string, now: number): void {
+    const endsAt = this.mayBeEndless ? this.#inheritedEnd : this.#endsAt;
+    if (endsAt === Number.POSITIVE_INFINITY) return;
+    this.#addHeader(attempt, name, deadlineHeaderValue(name, endsAt - now));
   }
 
   #addHeader(attempt: Attempt, name: string, value: string): void {

@@ -191,6 +191,12 @@ export class Exchange extends Call implements Controller, AttemptListener {
     return this.#observerOf(attempt)?.isInLine === true;
   }
 
+  protected override get mayBeEndless(): boolean {
+    const { upgrade, method } = this.#options;
+    if (upgrade || method === "CONNECT") return true;
+    return this.header("accept")?.startsWith("text/event-stream") === true;
+  }
+
   protected override get hasFallback(): boolean {
     return this.cluster.options.fallback !== undefined;
   }
