@@ -94,10 +94,9 @@ export class Admission {
   /**
    * Lets the call through, refuses it, or keeps it.
    *
-   * @returns when to look after a call that is kept (`expired`), at the latest.
+   * @returns when to look after a call that is kept (`expired`), at the latest; `Infinity` where that is seen to here.
    */
   admit(call: Applicant, now: number): number {
-    const { limits } = this.#host;
     const refusal = this.#refusal(now);
     if (refusal !== undefined) {
       call.refused(refusal);
@@ -106,14 +105,12 @@ export class Admission {
     if (this.#shared === undefined) return this.#enter(call, now);
     this.#asking.add(call);
     this.#ask(this.#shared, call);
-    return now + (limits?.queueMs ?? 0);
+    return Number.POSITIVE_INFINITY;
   }
 
   /** A call that was kept has waited for as long as it may. */
-  expired(call: Applicant, now: number): void {
-    // Nobody knows whether the rate has room: as with one that fails, the call is the worse off if it does not go.
-    if (this.#asking.delete(call)) this.#enter(call, now);
-    else if (this.#queue?.remove(call) === true) call.refused(waitedTooLong);
+  expired(call: Applicant): void {
+    if (this.#queue?.remove(call) === true) call.refused(waitedTooLong);
   }
 
   /** A call that was kept is over. */
@@ -136,7 +133,9 @@ export class Admission {
   ended(ticket: number | undefined, outcome: Outcome, latencyMs: number, now: number): void {
     this.#inflight--;
     const kind = kindOf(outcome);
-    if (ticket !== undefined) this.#throttle?.ended(ticket, kind, latencyMs, now);
+    // A deadline that left too little time tells of whoever set it; that it was much more than calls take, the throttle sees.
+    const judged = outcome.reason === "deadline" ? "ignored" : kind;
+    if (ticket !== undefined) this.#throttle?.ended(ticket, judged, latencyMs, now);
     this.#places?.end(kind, latencyMs, now);
     this.#fill(now);
   }

@@ -119,6 +119,14 @@ describe("an abort that is inherited", () => {
     expect(context.failedBelow).toBe(true);
   });
 
+  it("that came with the end of the deadline, before the call, is the deadline's", async () => {
+    const harness = new Harness();
+    const context = contextOf(harness, 0, AbortSignal.abort(new Error("the time is over")));
+    const error = await runInContext(context, () => harness.errorOf(() => 1, get));
+    expect(error.code).toBe("ERR_DEADLINE");
+    expect(context.failedBelow).toBe(true);
+  });
+
   it("that came before the call sends nothing", async () => {
     const harness = new Harness();
     const context = contextOf(harness, 1_000, AbortSignal.abort(new Error("gone")));
@@ -137,10 +145,10 @@ describe("what the next service is told", () => {
     expect(harness.attempts[0]?.headers).toEqual({ "grpc-timeout": "380m" });
   });
 
-  it("is no more than the attempt's time", async () => {
+  it("is the time of the call and not of the attempt, which is for the headers only", async () => {
     const harness = new Harness({ deadlineHeader: "x-timeout-ms", timeouts: { attemptMs: 100 } });
     await harness.resultOf(() => 1, get);
-    expect(harness.attempts[0]?.headers).toEqual({ "x-timeout-ms": "95" });
+    expect(harness.attempts[0]?.headers).toEqual({ "x-timeout-ms": "29950" });
   });
 
   it("is less for a later attempt", async () => {
@@ -217,5 +225,19 @@ describe("a failure that need not be tried again", () => {
     const work = () => harness.resultOf(() => Promise.reject(new Error("broken")), { ...get, fallback });
     expect(await runInContext(context, work)).toBe("instead");
     expect(context.failedBelow).toBe(false);
+  });
+
+  it("is a call whose fallback failed as well, or that had an answer all the same", async () => {
+    const harness = new Harness();
+    const context = contextOf(harness, 100_000);
+    const fallback = () => {
+      throw new Error("nothing stored");
+    };
+    const work = () => harness.errorOf(() => Promise.reject(new Error("broken")), { ...get, fallback });
+    expect((await runInContext(context, work)).message).toBe("nothing stored");
+    expect(context.failedBelow).toBe(true);
+    const other = contextOf(harness, 1_000_000);
+    await runInContext(other, () => harness.resultOf(() => ({ status: 500 }), { ...get, fallback }));
+    expect(other.failedBelow).toBe(true);
   });
 });

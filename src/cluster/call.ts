@@ -32,6 +32,9 @@ const unsent: Outcome = ignored("unsent", "not sent");
 /** What an attempt is stopped with whose hedge, or which as a hedge, came too late. */
 const overtaken = new Error("another attempt of the same call was answered first");
 const overtakenOutcome: Outcome = ignored("hedged", overtaken.message);
+/** The same on a node half open. It had its try: if that said nothing, a node that hangs would get one try after another. */
+const overtakenTrial: Outcome = failure("timeout", "slower than another node that was asked later");
+const outOfTime: Outcome = ignored("deadline", "the call's time ran out");
 
 /**
  * Of an attempt that the call's deadline cut short: the share of the whole time from which on it counts against
@@ -151,17 +154,29 @@ export abstract class Call implements CallInfo, Deadline {
     return this.#phase === "over";
   }
 
-  /** Whether a failure of the next attempt could be made good by another: such calls go on trial first. */
+  /**
+   * Whether it waits to be let through. When all calls are to end, those end first: the others make room, and none should
+   * be sent only to be cancelled.
+   */
+  get isKept(): boolean {
+    return this.#phase === "admission";
+  }
+
+  /**
+   * Whether a failure of the next attempt could be made good by another: such calls go on trial first. A hedge does not:
+   * it is to save a call that is slow already.
+   */
   get canRetry(): boolean {
     const { cluster } = this;
     return (
       this.#idempotent &&
+      this.attempt?.ended !== false &&
       this.#attempts + 1 < this.rules.retry.attempts &&
       cluster.hasRetryLeft(cluster.clock.now())
     );
   }
 
-  /** Whether the attempt under way could be made good by another, once sent. */
+  /** Whether there may be another attempt beside or after the one under way, once that is sent. */
   protected get canRepeat(): boolean {
     return this.#idempotent && this.#attempts < this.rules.retry.attempts;
   }
@@ -188,10 +203,11 @@ export abstract class Call implements CallInfo, Deadline {
     }
     if (cluster.closed) {
       this.#reject("ERR_CLOSED", "the cluster is closed");
+    } else if (this.#endsAt <= now) {
+      // Before the handler's signal, which tells of the end of its time as well.
+      this.#reject("ERR_DEADLINE", this.#describe("the time that it inherited was over before it began"));
     } else if (context?.signal?.aborted === true) {
       this.abort(context.signal.reason);
-    } else if (this.#endsAt <= now) {
-      this.#reject("ERR_DEADLINE", this.#describe("the time that it inherited was over before it began"));
     } else if (cluster.admission === undefined) {
       this.admitted(now);
     } else {
@@ -203,7 +219,12 @@ export abstract class Call implements CallInfo, Deadline {
     }
   }
 
-  /** Whether the caller gets something else when the call fails. */
+  /** Whether an answer without a natural end is asked for, for which the call's own deadline will be lifted. */
+  protected get mayBeEndless(): boolean {
+    return false;
+  }
+
+  /** Whether the caller may get something else when the call fails; when he does not after all, see `noteFailure`. */
   protected get hasFallback(): boolean {
     return false;
   }
@@ -261,7 +282,7 @@ export abstract class Call implements CallInfo, Deadline {
     if (now >= this.#endsAt) {
       this.#expireTotal(now);
     } else if (this.#phase === "admission") {
-      this.cluster.admission?.expired(this, now);
+      this.cluster.admission?.expired(this);
     } else if (this.#phase === "discovery") {
       this.cluster.waiting.delete(this);
       this.#reject(
@@ -273,7 +294,8 @@ export abstract class Call implements CallInfo, Deadline {
       this.#next(now);
     } else if (this.#phase === "attempt") {
       if (now >= this.#hedgeAt) this.#hedge(now);
-      this.#expireAttempts(now);
+      // A hedge may end at once, and have ended the call or left it waiting for its next attempt.
+      if (this.#phase === "attempt") this.#expireAttempts(now);
     } else {
       this.#expireBody(now);
     }
@@ -281,7 +303,7 @@ export abstract class Call implements CallInfo, Deadline {
 
   /**
    * The final headers of this attempt go to the caller: from here on nothing is tried again, and a second attempt that
-   * is under way is stopped.
+   * is under way is stopped. Events are published meanwhile, and whoever listens may end the call: see `isOver`.
    *
    * @param endless the answer has no natural end (event stream, upgrade): no total deadline applies.
    * @param bodyIdleMs the longest wait between two pieces of the body.
@@ -298,12 +320,14 @@ export abstract class Call implements CallInfo, Deadline {
     this.#bodyIdleMs = bodyIdleMs;
     this.#heardAt = this.#answeredAt;
     if (this.#rival !== undefined) this.#win(attempt, this.#answeredAt);
+    // Whoever listens to the end of the other one may have ended the call.
+    if (this.isOver) return;
     // Else the heap entry stays where it is: when it fires early, `expire` moves it.
     if (this.heapIndex < 0 || this.#answeredAt + bodyIdleMs < this.dueAt) {
       this.#wakeAt(Math.min(this.#endsAt, this.#answeredAt + bodyIdleMs));
     }
     this.cluster.answered(attempt, good, this.#answeredAt);
-    if (!good || this.#ticket === undefined) return;
+    if (!good || this.#ticket === undefined || this.isOver) return;
     this.cluster.admission?.answered(this.#ticket, this.#answeredAt - this.#admittedAt, this.#answeredAt);
     this.#ticket = undefined;
   }
@@ -406,7 +430,8 @@ export abstract class Call implements CallInfo, Deadline {
     const other = attempt === this.attempt ? this.#rival : this.attempt;
     this.#rival = undefined;
     this.#endAttempt(attempt, outcome, this.cluster.clock.now());
-    if (other !== attempt) this.#drop(other, outcome, error);
+    // What one node did is not held against the other one's.
+    if (other !== attempt) this.#drop(other, outcome.kind === "ignored" ? outcome : overtakenOutcome, error);
     if (outcome.reason === "call" || outcome.reason === "aborted" || headersDelivered) {
       if (this.#finish(outcome)) this.fail(error);
       return;
@@ -461,10 +486,7 @@ export abstract class Call implements CallInfo, Deadline {
     const { cluster } = this;
     this.addedHeaders = undefined;
     const { deadlineHeader } = cluster.options;
-    if (deadlineHeader !== undefined) {
-      const leftMs = Math.min(this.#endsAt - now, this.rules.attemptMs);
-      this.#addHeader(attempt, deadlineHeader, deadlineHeaderValue(deadlineHeader, leftMs));
-    }
+    if (deadlineHeader !== undefined) this.#addDeadline(attempt, deadlineHeader, now);
     const { priority } = this;
     if (priority !== "default") this.#addHeader(attempt, priorityHeader, priority);
     if (attemptStarts.hasSubscribers) {
@@ -487,7 +509,7 @@ export abstract class Call implements CallInfo, Deadline {
   #hedge(now: number): void {
     const { attempt, cluster } = this;
     this.#hedgeAt = Number.POSITIVE_INFINITY;
-    if (attempt === undefined || this.#rival !== undefined || !this.#idempotent || !this.canRace()) return;
+    if (attempt === undefined || this.#rival !== undefined || !this.canRepeat || !this.canRace()) return;
     if (this.#endsAt - now < cluster.floorMs(now) || !cluster.hasHedgeLeft(now)) return;
     this.#record ??= new CallRecord();
     this.#record.leaveOut(attempt.node);
@@ -507,7 +529,7 @@ export abstract class Call implements CallInfo, Deadline {
     this.#rival = undefined;
     if (loser === undefined) return;
     this.cluster.overtaken(loser, now);
-    this.#drop(loser, overtakenOutcome, overtaken);
+    this.#drop(loser, loser.isTrial ? overtakenTrial : overtakenOutcome, overtaken);
   }
 
   /** Of two attempts this one failed: the call rests on the other, which was paid for already. */
@@ -518,6 +540,13 @@ export abstract class Call implements CallInfo, Deadline {
     this.#remember(attempt.node, outcome, error);
     this.#endAttempt(attempt, outcome, now);
     if (!this.isOver) this.#expireAttempts(now);
+  }
+
+  /** Not the attempt's time, which is for the headers only: the called side would break off an answer that takes longer. */
+  #addDeadline(attempt: Attempt, name: string, now: number): void {
+    const endsAt = this.mayBeEndless ? this.#inheritedEnd : this.#endsAt;
+    if (endsAt === Number.POSITIVE_INFINITY) return;
+    this.#addHeader(attempt, name, deadlineHeaderValue(name, endsAt - now));
   }
 
   #addHeader(attempt: Attempt, name: string, value: string): void {
@@ -591,7 +620,7 @@ export abstract class Call implements CallInfo, Deadline {
 
   #expireTotal(now: number): void {
     const { attempt } = this;
-    let outcome: Outcome = ignored("deadline", "the call's time ran out");
+    let outcome = outOfTime;
     if (attempt !== undefined && !attempt.ended) {
       outcome = this.#cutShort(attempt, now) ?? outcome;
       this.#remember(attempt.node, outcome, undefined);
@@ -632,7 +661,7 @@ export abstract class Call implements CallInfo, Deadline {
     this.#rival = undefined;
     this.cluster.waiting.delete(this);
     this.#drop(attempt, outcome, error);
-    this.#drop(rival, outcome.kind === "ignored" ? outcome : overtakenOutcome, error);
+    this.#drop(rival, outcome.kind === "ignored" ? outcome : outOfTime, error);
     if (this.#finish(outcome)) this.fail(error);
   }
 
@@ -716,8 +745,15 @@ export abstract class Call implements CallInfo, Deadline {
     if (this.#onContextAbort !== undefined) {
       context.signal?.removeEventListener("abort", this.#onContextAbort);
     }
-    // What could be done was done here: whoever waits for this program's own answer need not ask for it again.
-    if (isFailure && !this.hasFallback) context.noteFailureBelow();
+    if (isFailure && (this.wasAnswered || !this.hasFallback)) context.noteFailureBelow();
+  }
+
+  /**
+   * Nothing stood in for what failed. What could be done was done here: whoever waits for this program's own answer need
+   * not ask for it again.
+   */
+  protected noteFailure(): void {
+    this.#context?.noteFailureBelow();
   }
 
   #wakeAt(at: number): void {

@@ -136,12 +136,18 @@ export class FunctionCall<T> extends Call {
 
   protected fail(error: Error): void {
     const fallback = this.#fallback;
-    if (fallback === undefined || !isMadeGood(error)) this.#reject(error);
-    else
-      new Promise((resolve) => resolve(fallback(error))).then(
-        (result) => this.#resolve(result as T),
-        this.#reject,
-      );
+    // Whoever gave the call up wants nothing in its place, whatever error he gave as his reason.
+    if (fallback === undefined || this.#signal?.aborted === true || !isMadeGood(error)) {
+      this.#reject(error);
+      return;
+    }
+    new Promise((resolve) => resolve(this.#inCallersContext(() => fallback(error)))).then(
+      (result) => this.#resolve(result as T),
+      (failure: unknown) => {
+        this.noteFailure();
+        this.#reject(failure);
+      },
+    );
   }
 
   protected released(): void {
