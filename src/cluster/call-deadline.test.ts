@@ -29,6 +29,19 @@ describe("a deadline that is inherited", () => {
     expect(call.ended).toMatchObject({ error: { code: "ERR_DEADLINE" }, at: 100 });
   });
 
+  it("that leaves a node less than it usually needs is not held against it", async () => {
+    const harness = new Harness({ discovery: ["http://a"] });
+    for (let index = 0; index < 50; index++) {
+      const warm = harness.call((attempt) => harness.after(index === 0 ? 10 : 40, attempt, () => 1), get);
+      await harness.clock.advanceAsync(40);
+      expect(warm.ended?.value).toBe(1);
+    }
+    await runInContext(contextOf(harness, 50), () => harness.errorOf(() => harness.hang(), get));
+    expect(harness.cluster.nodes[0]?.failures).toBe(0);
+    await runInContext(contextOf(harness, 500), () => harness.errorOf(() => harness.hang(), get));
+    expect(harness.cluster.nodes[0]?.failures).toBe(1);
+  });
+
   it("that is over refuses the call before anything is sent", async () => {
     const rejects = listen("evenkeel:reject");
     const harness = new Harness();
@@ -93,6 +106,17 @@ describe("an abort that is inherited", () => {
     expect(call.ended).toMatchObject({ error: { message: "the caller is gone" }, at: 10 });
     expect(ends).toMatchObject([{ outcome: "ignored", reason: "aborted" }]);
     expect(harness.inflight).toBe(0);
+  });
+
+  it("that comes with the end of the deadline is the deadline's, and a failure below", async () => {
+    const harness = new Harness();
+    const controller = new AbortController();
+    const context = contextOf(harness, 100, controller.signal);
+    harness.clock.schedule(() => controller.abort(new Error("the time is over")), 100);
+    const call = runInContext(context, () => harness.call(() => harness.hang(), get));
+    await harness.clock.advanceAsync(100);
+    expect(call.ended).toMatchObject({ error: { code: "ERR_DEADLINE" }, at: 100 });
+    expect(context.failedBelow).toBe(true);
   });
 
   it("that came before the call sends nothing", async () => {

@@ -39,6 +39,9 @@ const overtakenOutcome: Outcome = ignored("hedged", overtaken.message);
  */
 const fairShare = 0.5;
 
+/** And, where the deadline is inherited, how many times what the node usually takes it has to have had. */
+const usualTimes = 2;
+
 /** A timer as late as this tells of a blocked event loop. */
 const blockedFromMs = 50;
 
@@ -418,7 +421,11 @@ export abstract class Call implements CallInfo, Deadline {
     this.#endsAt = Math.min(this.#endsAt, now + context.remainingMs());
     const { signal } = context;
     if (signal === undefined || signal.aborted) return;
-    this.#onContextAbort = () => this.abort(signal.reason);
+    this.#onContextAbort = () => {
+      // A handler's time ran out, which its signal tells as well: that is no change of mind of the caller's.
+      if (context.remainingMs() > 0) this.abort(signal.reason);
+      else this.#expireTotal(this.cluster.clock.now());
+    };
     signal.addEventListener("abort", this.#onContextAbort, { once: true });
   }
 
@@ -589,6 +596,7 @@ export abstract class Call implements CallInfo, Deadline {
       outcome = this.#cutShort(attempt, now) ?? outcome;
       this.#remember(attempt.node, outcome, undefined);
     }
+    if (this.isOver) return;
     const missing: Partial<Record<Phase, string>> = {
       admission: "it was not let through",
       discovery: "discovery named no node",
@@ -609,7 +617,10 @@ export abstract class Call implements CallInfo, Deadline {
   /** What it says of its node that the call's time ran out; undefined when that had no fair chance. */
   #cutShort(attempt: Attempt, now: number): Outcome | undefined {
     const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
-    const hadItsChance = waitedMs >= fairShare * (this.#endsAt - this.#startedAt) && !this.isInLine(attempt);
+    const fairMs = fairShare * (this.#endsAt - this.#startedAt);
+    // Of a deadline that is inherited little may have been left to begin with.
+    const leastMs = this.#context === undefined ? 0 : usualTimes * attempt.node.latencyMs;
+    const hadItsChance = waitedMs >= Math.max(fairMs, leastMs) && !this.isInLine(attempt);
     if (this.#phase !== "attempt" || !hadItsChance) return undefined;
     return failure("timeout", `no answer within ${Math.round(waitedMs)} ms`);
   }

@@ -16,7 +16,7 @@
  * load, and the limit stays. No limit shrinks without such a proof, so that a slow service behind the other side does not
  * make it collapse.
  *
- * A call that failed counts for half of one that succeeded: a limit is not for keeping busy with failures.
+ * A failed call counts as served for no longer than a successful one takes: those that end by their deadline waited.
  */
 import { blend } from "../core/ewma.ts";
 import { Lull } from "./lull.ts";
@@ -43,21 +43,28 @@ const gain = 0.3;
 const nearlyAllWait = 0.25;
 /** With more than this share being served, what the rest seems to wait is chance. */
 const hardlyWaiting = 0.9;
-/** A round is at least so many calls, and twice as many as may be in flight. */
-const leastRound = 20;
 /** How fast the time without a queue follows while there is none. */
 const calmGain = 0.3;
-const failureWorth = 0.5;
 
-/** A lull takes so many samples that their mean is off by a quarter, within these bounds. */
-const leastSamples = 20;
+/** Rounds and lulls have so many calls that their mean is off by a fifth, within these bounds. */
+const leastSamples = 30;
 const mostSamples = 400;
-const samplesPerVariance = 16;
+const samplesPerVariance = 25;
+/**
+ * A lull needs so many of the calls to end at the limit: at 80% of one worker's capacity, which is no overload, 17% do. When
+ * nearly all wait, fewer will do, as a slight overload makes a deep queue too.
+ */
+const fullShare = 0.25;
+const fullShareOfDeep = 0.1;
 /** From one lull to the next, in durations of the former: half of the capacity for a fortieth of the time is about 1%. */
 const lullsApart = 40;
-/** A lull that finds more than this factor of a change is believed as it is, up to twice, and soon followed by another. */
+/** When twice as many wait as should at the present limit, something has changed: then the next lull comes this soon. */
+const lullsApartInDoubt = 10;
+const doubtful = 2;
+/** More than this factor is a change and not chance. */
 const surprise = 1.5;
-const mostChange = 2;
+/** What a lull found has to be at least this share of what calls took before it to show that none waited then either. */
+const unchanged = 0.75;
 
 export class AdaptiveLimit {
   readonly #min: number;
@@ -67,13 +74,22 @@ export class AdaptiveLimit {
   #inflight = 0;
   /** What calls take when none waits; 0 while unknown. */
   #unqueuedMs = 0;
-  /** Squared deviation of what calls take over the squared mean. */
-  #variance = 1;
+  /** The average of what calls take, and of its square. */
+  #meanMs = 0;
+  #meanSquare = 0;
+  /** The least number of calls whose mean says something, by their variance. */
+  #samples = leastSamples;
   #lull: Lull | undefined = undefined;
   #lullDueAt = Number.NEGATIVE_INFINITY;
+  #lullInDoubtAt = Number.NEGATIVE_INFINITY;
   /** How many calls were in flight before the lull, and what they took. */
   #priorInflight = 0;
   #priorMs = 0;
+  /** The highest limit lately, and what calls took under it. */
+  #peak = 0;
+  #peakMs = 0;
+  /** In the last round most calls failed and waited; the round in which that ends is of both kinds, and says nothing. */
+  #isOutage = false;
   /** So many calls that end next began in a lull or under a far higher limit, and say nothing of now. */
   #skipped = 0;
 
@@ -84,8 +100,7 @@ export class AdaptiveLimit {
   #succeededMs = 0;
   #squaredMs = 0;
   #failedMs = 0;
-  #failedServedMs = 0;
-  #wasReached = false;
+  #endedFull = 0;
 
   constructor({ min, max, initial }: AdaptiveLimitRules) {
     this.#min = min;
@@ -111,12 +126,8 @@ export class AdaptiveLimit {
   /** Counts a call that begins; false, and nothing counted, at the limit. */
   begin(now: number): boolean {
     if (this.#lull?.isOver(now)) this.#endLull(this.#lull, now);
-    if (this.isFull) {
-      this.#wasReached = true;
-      return false;
-    }
+    if (this.isFull) return false;
     this.#inflight++;
-    if (this.#inflight >= this.#whole) this.#wasReached = true;
     this.#lull?.began(now);
     return true;
   }
@@ -127,48 +138,58 @@ export class AdaptiveLimit {
     const inflight = this.#inflight--;
     const lull = this.#lull;
     if (lull !== undefined) {
-      if (kind === "ignored") lull.ignored(latencyMs, now);
-      else lull.ended(latencyMs, now);
+      if (kind === "success") lull.succeeded(latencyMs, now);
+      else lull.ignored(latencyMs, now);
       if (lull.isOver(now)) this.#endLull(lull, now);
     } else if (this.#skipped > 0) {
       this.#skipped--;
     } else if (kind !== "ignored") {
       this.#count(kind, latencyMs, inflight);
-      if (this.#ended >= Math.max(leastRound, 2 * this.#whole)) this.#endRound(now);
+      // Twice as many as may be in flight: half of those that end in a round began under what was decided before it.
+      if (this.#ended >= Math.max(this.#samples, 2 * this.#whole)) this.#endRound(now);
     }
   }
 
   #count(kind: "success" | "failure", latencyMs: number, inflight: number): void {
     this.#ended++;
     this.#inflightSum += inflight;
+    if (inflight >= this.#whole) this.#endedFull++;
     if (kind === "success") {
       this.#succeeded++;
       this.#succeededMs += latencyMs;
       this.#squaredMs += latencyMs * latencyMs;
     } else {
       this.#failedMs += latencyMs;
-      this.#failedServedMs += Math.min(latencyMs, this.#unqueuedMs);
     }
   }
 
   #endRound(now: number): void {
-    const meanMs = this.#succeededMs / this.#succeeded;
     const inflight = this.#inflightSum / this.#ended;
-    const isHalfUsed = inflight >= this.#whole / 2;
-    const isKnown = this.#unqueuedMs > 0;
-    if (this.#succeeded > 0) this.#learn(meanMs, isHalfUsed);
-    if (this.#wasReached && isHalfUsed && isKnown) this.#adapt(inflight, now);
+    const wasOutage = this.#isOutage;
+    const served = this.#servedShare();
+    this.#isOutage = this.#succeeded * 2 < this.#ended && served < nearlyAllWait;
+    if (this.#isOutage) {
+      // For lack of time: what is in flight waits, or hangs, in vain, be it less than the limit. No lull could tell more, and
+      // few in flight are enough to find out when it is over.
+      this.#shrinkAtOnce(headroom * inflight * served + spare);
+    } else if (!wasOutage) {
+      const isHalfUsed = inflight >= this.#whole / 2;
+      const isKnown = this.#unqueuedMs > 0;
+      if (this.#succeeded > 0) this.#learn(this.#succeededMs / this.#succeeded, isHalfUsed);
+      if (this.#endedFull > 0 && isHalfUsed && isKnown) this.#adapt(inflight, now);
+    }
     this.#startRound();
   }
 
   #learn(meanMs: number, isHalfUsed: boolean): void {
-    if (meanMs > 0) {
-      const variance = this.#squaredMs / this.#succeeded / (meanMs * meanMs) - 1;
-      this.#variance = blend(this.#variance, Math.max(0, variance), calmGain);
-    }
+    const meanSquare = this.#squaredMs / this.#succeeded;
+    this.#meanMs = this.#meanMs === 0 ? meanMs : blend(this.#meanMs, meanMs, calmGain);
+    this.#meanSquare = this.#meanSquare === 0 ? meanSquare : blend(this.#meanSquare, meanSquare, calmGain);
+    const variance = this.#meanMs > 0 ? Math.max(0, this.#meanSquare / this.#meanMs ** 2 - 1) : 0;
+    this.#samples = Math.min(mostSamples, Math.max(leastSamples, Math.ceil(variance * samplesPerVariance)));
     // Under load only downwards, and only what is no chance (two deviations): whatever the queue, calls take no less on
     // average than they would without.
-    const clearlyLessMs = this.#unqueuedMs * (1 - 2 * Math.sqrt(this.#variance / this.#succeeded));
+    const clearlyLessMs = this.#unqueuedMs * (1 - 2 * Math.sqrt(variance / this.#succeeded));
     if (this.#unqueuedMs === 0) this.#unqueuedMs = meanMs;
     else if (!isHalfUsed || meanMs < clearlyLessMs) {
       this.#unqueuedMs = blend(this.#unqueuedMs, meanMs, calmGain);
@@ -176,21 +197,46 @@ export class AdaptiveLimit {
   }
 
   #adapt(inflight: number, now: number): void {
-    const totalMs = this.#succeededMs + this.#failedMs;
-    const succeededServedMs = this.#succeeded * this.#unqueuedMs;
-    const served = totalMs > 0 ? Math.min(1, (succeededServedMs + this.#failedServedMs) / totalMs) : 1;
-    const worth =
-      totalMs > 0 ? Math.min(1, (succeededServedMs + failureWorth * this.#failedServedMs) / totalMs) : 1;
-    if (worth <= hardlyWaiting && now >= this.#lullDueAt) {
+    const meanMs = (this.#succeededMs + this.#failedMs) / this.#ended;
+    this.#compareWithPeak(meanMs);
+    const served = this.#servedShare();
+    const neededFull = served < nearlyAllWait ? fullShareOfDeep : fullShare;
+    const isOverload = this.#endedFull >= this.#ended * neededFull;
+    const expected = (this.#exact - spare) / (headroom * this.#exact);
+    const dueAt = served * doubtful < expected ? this.#lullInDoubtAt : this.#lullDueAt;
+    if (served <= hardlyWaiting && isOverload && now >= dueAt) {
       const level = Math.max(this.#min, 1, Math.floor((inflight * served) / 2));
       if (level < this.#whole) {
-        this.#startLull(level, inflight, totalMs / this.#ended, now);
+        this.#startLull(level, inflight, meanMs, now);
         return;
       }
     }
-    const target = headroom * this.#exact * worth + spare;
-    if (worth < nearlyAllWait) this.#shrinkAtOnce(target);
-    else this.#set(worth > hardlyWaiting ? target : blend(this.#exact, target, gain));
+    const target = headroom * this.#exact * served + spare;
+    if (target < this.#exact && !isOverload) return;
+    if (served < nearlyAllWait) this.#shrinkAtOnce(target);
+    else this.#set(served > hardlyWaiting ? target : blend(this.#exact, target, gain));
+  }
+
+  /**
+   * A limit that shrank to half without calls becoming faster shows that none waited: what a lull found was too little, by
+   * chance. Without this it would stay there until the next lull.
+   */
+  #compareWithPeak(meanMs: number): void {
+    if (this.#exact < this.#peak && this.#exact > this.#peak / 2) return;
+    if (this.#exact < this.#peak && meanMs >= this.#peakMs * unchanged) {
+      this.#unqueuedMs = Math.max(this.#unqueuedMs, (meanMs + this.#peakMs) / 2);
+    }
+    this.#peak = this.#exact;
+    this.#peakMs = meanMs;
+  }
+
+  /** Of the time that calls spent in flight, the share in which they were served; 1 while that is not known. */
+  #servedShare(): number {
+    const totalMs = this.#succeededMs + this.#failedMs;
+    if (this.#unqueuedMs === 0 || totalMs === 0) return 1;
+    const failedServedMs = Math.min(this.#failedMs, (this.#ended - this.#succeeded) * this.#unqueuedMs);
+    const servedMs = this.#succeeded * this.#unqueuedMs + failedServedMs;
+    return Math.min(1, servedMs / totalMs);
   }
 
   #set(exact: number): void {
@@ -210,15 +256,12 @@ export class AdaptiveLimit {
     this.#succeededMs = 0;
     this.#squaredMs = 0;
     this.#failedMs = 0;
-    this.#failedServedMs = 0;
-    this.#wasReached = false;
+    this.#endedFull = 0;
   }
 
   #startLull(level: number, inflight: number, meanMs: number, now: number): void {
-    const samples = Math.min(
-      mostSamples,
-      Math.max(leastSamples, Math.ceil(this.#variance * samplesPerVariance)),
-    );
+    // With many at once more samples take no longer.
+    const samples = Math.max(this.#samples, 2 * level);
     // Four times as long as it should take: the calls from before, the samples one after the other, and the last of them.
     const longestMs = 4 * meanMs * (2 + samples / level);
     this.#lull = new Lull(level, samples, now, longestMs);
@@ -231,11 +274,15 @@ export class AdaptiveLimit {
     this.#skipped = this.#inflight;
     this.#startRound();
     const foundMs = lull.meanMs() ?? this.#unqueuedMs;
+    const hasWaited = foundMs < this.#priorMs * unchanged;
     const factor = foundMs / this.#unqueuedMs;
     const isSurprise = factor > surprise || factor < 1 / surprise;
-    this.#lullDueAt = isSurprise ? now : now + lullsApart * (now - lull.startedAt);
-    const nextMs = this.#unqueuedMs * Math.min(mostChange, Math.max(1 / mostChange, factor));
-    this.#unqueuedMs = isSurprise ? nextMs : blend(this.#unqueuedMs, nextMs, calmGain);
+    // That none waited makes what was measured before the lull as good as what it found.
+    const unqueuedMs = hasWaited ? foundMs : (foundMs + this.#priorMs) / 2;
+    this.#unqueuedMs = isSurprise ? unqueuedMs : blend(this.#unqueuedMs, unqueuedMs, calmGain);
+    const durationMs = now - lull.startedAt;
+    this.#lullDueAt = isSurprise ? now : now + durationMs * lullsApart;
+    this.#lullInDoubtAt = now + durationMs * lullsApartInDoubt;
     const level = Math.max(this.#min, Math.floor(lull.level / 2));
     if (factor < 1 / surprise && level < lull.level) {
       // They waited even so: on to half of that at once, until they do not.
