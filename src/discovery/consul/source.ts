@@ -31,7 +31,7 @@ export class ConsulSource implements Discovery, Registry {
 
   constructor(options: ResolvedConsulOptions, chance: Chance) {
     this.#options = options;
-    this.#agent = new ConsulAgent(options);
+    this.#agent = new ConsulAgent(options, chance.clock);
     this.#chance = chance;
   }
 
