@@ -52,6 +52,15 @@ export interface AdmissionHost {
   waitingForConnection(): number;
 }
 
+/** What is told of a call that was let through when it is over. */
+export interface EndedCall {
+  /** Until its headers, or its end. */
+  readonly latencyMs: number;
+  readonly admittedAt: number;
+  /** An event stream, or a connection that was handed over. */
+  readonly isEndless: boolean;
+}
+
 /** How a service's admission stands, for people. */
 export interface AdmissionView {
   /** Calls that were let through and are not over. */
@@ -81,7 +90,8 @@ export class Admission {
     this.#host = host;
     const { limits, breaker, random } = host;
     const rate = limits?.rate;
-    if (rate !== undefined && "consume" in rate) this.#shared = new SharedRate(rate, host.service);
+    if (rate !== undefined && "consume" in rate)
+      this.#shared = new SharedRate(rate, host.service, { clock: host.clock });
     else if (rate !== undefined) this.#bucket = new TokenBucket(rate);
     if (limits?.adaptive !== undefined) this.#places = new AdaptiveLimit(limits.adaptive);
     else if (limits?.inflight !== undefined) this.#places = new FixedLimit(limits.inflight);
@@ -128,15 +138,20 @@ export class Admission {
    * A call that was let through is over.
    *
    * @param ticket undefined when `answered` was called.
-   * @param latencyMs until its headers, or its end.
    */
-  ended(ticket: number | undefined, outcome: Outcome, latencyMs: number, now: number): void {
+  ended(
+    ticket: number | undefined,
+    outcome: Outcome,
+    { latencyMs, admittedAt, isEndless }: EndedCall,
+    now: number,
+  ): void {
     this.#inflight--;
     const kind = kindOf(outcome);
     // A deadline that left too little time tells of whoever set it; that it was much more than calls take, the throttle sees.
     const judged = outcome.reason === "deadline" ? "ignored" : kind;
     if (ticket !== undefined) this.#throttle?.ended(ticket, judged, latencyMs, now);
-    this.#places?.end(kind, latencyMs, now);
+    // Its place was taken until now, body and all. What has no natural end says nothing of the load.
+    this.#places?.end(isEndless ? "ignored" : kind, now - admittedAt, now);
     this.#fill(now);
   }
 

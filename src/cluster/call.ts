@@ -83,6 +83,7 @@ export abstract class Call implements CallInfo, Deadline {
   /** It counts among the calls that limits and breaker watch. */
   #isCounted = false;
   #ticket: number | undefined = undefined;
+  #isEndless = false;
   #resource: AsyncResource | undefined = undefined;
   #context: CallContext | undefined = undefined;
   #onContextAbort: (() => void) | undefined = undefined;
@@ -315,7 +316,10 @@ export abstract class Call implements CallInfo, Deadline {
     bodyIdleMs: number = Number.POSITIVE_INFINITY,
   ): void {
     this.#phase = "body";
-    if (endless) this.#endsAt = this.#inheritedEnd;
+    if (endless) {
+      this.#isEndless = true;
+      this.#endsAt = this.#inheritedEnd;
+    }
     this.#answeredAt = this.cluster.clock.now();
     this.#bodyIdleMs = bodyIdleMs;
     this.#heardAt = this.#answeredAt;
@@ -735,8 +739,10 @@ export abstract class Call implements CallInfo, Deadline {
     // Last, as it lets others go.
     if (this.#isCounted && cluster.admission !== undefined) {
       const now = cluster.clock.now();
-      const latencyMs = (this.#answeredAt || now) - this.#admittedAt;
-      cluster.admission.ended(this.#ticket, outcome, latencyMs, now);
+      const admittedAt = this.#admittedAt;
+      const latencyMs = (this.#answeredAt || now) - admittedAt;
+      const isEndless = this.#isEndless;
+      cluster.admission.ended(this.#ticket, outcome, { latencyMs, admittedAt, isEndless }, now);
     }
     return true;
   }
