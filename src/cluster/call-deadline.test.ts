@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { CallContext, currentContext, runInContext, withDeadline } from "../resilience/call-context.ts";
 import { parseDeadlineHeader } from "../resilience/deadline-header.ts";
 import { Harness, listen, releaseHarness } from "../testing/call-harness.ts";
+import type { NodeAttempt } from "./function-call.ts";
 
 afterEach(releaseHarness);
 
@@ -199,6 +200,21 @@ describe("a failure that need not be tried again", () => {
     for (let index = 0; index < 60; index++) await harness.resultOf(() => unavailable, get);
     expect(harness.cluster.nodes.map(({ state }) => state)).toEqual(["ready", "ready", "ready"]);
     expect(harness.cluster.nodes[0]?.failures).toBe(20);
+  });
+
+  it("is another thing than a refusal for load, which is tried elsewhere and takes long to take a node out", async () => {
+    const harness = new Harness({ discovery: ["http://a", "http://b"] });
+    const refused = { status: 503, headers: { "retry-after": "0" } };
+    const send = (attempt: NodeAttempt) => (attempt.node.key === "http://a" ? refused : { status: 200 });
+    for (let index = 0; index < 10; index++)
+      expect(await harness.resultOf(send, get)).toEqual({ status: 200 });
+    expect(harness.cluster.nodes[0]).toMatchObject({ state: "ready", failures: 10 });
+    for (let index = 0; index < 40; index++) harness.call(send, get);
+    await harness.clock.advanceAsync(1_000);
+    expect(harness.cluster.nodes[0]).toMatchObject({
+      state: "ejected",
+      reason: /too many refusals for load/,
+    });
   });
 
   it("is passed on: the handler's caller is told so too", async () => {

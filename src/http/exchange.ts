@@ -20,6 +20,7 @@ import { failure, ignored, success } from "../core/outcome.ts";
 import { type AttemptListener, AttemptObserver } from "./attempt-observer.ts";
 import {
   type AttemptFault,
+  isOverloaded,
   isUnprocessed,
   mayNotBeRetried,
   outcomeOfFault,
@@ -324,9 +325,11 @@ export class Exchange extends Call implements Controller, AttemptListener {
   ): boolean {
     const attempt = observer.attempt as Attempt;
     if (observer.outcome.kind === "success") noteLoad(attempt.node, headers, this.clock);
-    if (mayNotBeRetried(headers) && observer.outcome.kind === "failure") {
-      observer.outcome = failure("dependency", String(status));
-    } else if (this.rules.retry.statuses.has(status)) {
+    if (observer.outcome.kind === "failure") {
+      if (mayNotBeRetried(headers)) observer.outcome = failure("dependency", String(status));
+      else if (isOverloaded(status, headers)) observer.outcome = failure("overloaded", String(status));
+    }
+    if (observer.outcome.reason !== "dependency" && this.rules.retry.statuses.has(status)) {
       const waitMs = retryAfterMs(headers["retry-after"], Date.now());
       const { outcome } = observer;
       const retried = outcome.kind === "success" ? failure("status", String(status)) : outcome;

@@ -19,6 +19,7 @@ const outcomeOf: Readonly<Record<Reason, OutcomeKind>> = {
   timeout: "failure",
   reset: "failure",
   status: "failure",
+  overloaded: "failure",
   dependency: "failure",
   error: "failure",
   aborted: "ignored",
