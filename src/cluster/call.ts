@@ -452,7 +452,7 @@ export abstract class Call implements CallInfo, Deadline {
     if (signal === undefined || signal.aborted) return;
     this.#onContextAbort = () => {
       // A handler's time ran out, which its signal tells as well: that is no change of mind of the caller's.
-      if (context.remainingMs() > 0) this.abort(signal.reason);
+      if (context.remainingMs() > 0 && !isTimeout(signal.reason)) this.abort(signal.reason);
       else this.#expireTotal(this.cluster.clock.now());
     };
     signal.addEventListener("abort", this.#onContextAbort, { once: true });
@@ -778,4 +778,9 @@ export abstract class Call implements CallInfo, Deadline {
     const call = `${this.method} ${this.path}`.slice(0, 200);
     return `${call}: ${what}${this.#record?.describe() ?? ""}`;
   }
+}
+
+/** A context ends with one at its deadline, or a little before: timers may be early, and callers leave in time. */
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof DOMException && reason.name === "TimeoutError";
 }
