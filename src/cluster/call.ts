@@ -351,14 +351,17 @@ export abstract class Call implements CallInfo, Deadline {
     return false;
   }
 
-  /** The whole answer is here, or the connection was handed over and is closed. */
-  protected complete(outcome: Outcome): void {
-    if (this.#phase === "over") return;
+  /**
+   * The whole answer is here, or the connection was handed over and is closed. False if the call has ended otherwise, as
+   * whoever listens to the end of the attempt may end it.
+   */
+  protected complete(outcome: Outcome): boolean {
+    if (this.#phase === "over") return false;
     // What the averages take from an answer was known at its headers: no need to ask the clock once more. A failure
     // may take the node out, and that begins now.
     const now = outcome.kind === "failure" ? this.cluster.clock.now() : this.#answeredAt;
     this.#endAttempt(this.attempt, outcome, now);
-    this.#finish(outcome);
+    return this.#finish(outcome);
   }
 
   /**
