@@ -93,6 +93,8 @@ export abstract class Call implements CallInfo, Deadline {
   #heardAt = 0;
   #phase: Phase = "over";
   #attempts = 0;
+  /** Attempts that their nodes did not process, as the connection was being closed. */
+  #passedOver = 0;
   /** Retries and hedges that were withdrawn from the ledger and are not over. */
   #extras = 0;
   /** Made when the first attempt fails or is hedged. */
@@ -385,7 +387,7 @@ export abstract class Call implements CallInfo, Deadline {
     const delayMs = retryDelayMs(
       {
         outcome,
-        number: this.#attempts,
+        number: this.#attempts - this.#passedOver,
         unsent,
         repeatable: this.#idempotent && this.canRepeatBody(),
         retryAfterMs: retryAfterMs > 0 && this.#othersLeft(attempt.node) ? 0 : retryAfterMs,
@@ -398,6 +400,10 @@ export abstract class Call implements CallInfo, Deadline {
     const isFree = outcome.reason === "shortage" || outcome.reason === "busy";
     if (delayMs === undefined || (!isFree && !cluster.withdrawRetry(now))) return false;
     if (!isFree) this.#extras++;
+    // A node that ends its connections in good order has not tried: that is no attempt, as long as it is no rule.
+    if (outcome.reason === "closing" && unsent && this.#passedOver < this.rules.retry.attempts) {
+      this.#passedOver++;
+    }
     this.#remember(attempt.node, outcome, error);
     this.#endAttempt(attempt, outcome, now);
     if (retries.hasSubscribers) {
