@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Chain, type ChainOptions } from "../../../src/cli/chain/chain.ts";
 import { ChainClient } from "../../../src/cli/chain/chain-client.ts";
 import { withC, withoutC } from "../../../src/cli/chain/layer-server.ts";
-import type { LayerStats } from "../../../src/cli/chain/messages.ts";
+import type { ChainKind, LayerStats } from "../../../src/cli/chain/messages.ts";
 import { createSeededRandom } from "../../../src/core/random.ts";
 import { drive } from "../../support/drive.ts";
 import { percentile } from "../../support/percentile.ts";
@@ -74,6 +74,16 @@ export class Part {
     );
   }
 
+  /** The 99th percentile of each second; of those the middle one, which a second in which the machine stood still leaves. */
+  get typicalP99Ms(): number {
+    return percentile(this.#eachSecond(0.99), 0.5);
+  }
+
+  /** What half of the calls took in the worst second: what is wrong for a second only shows here. */
+  get worstMedianMs(): number {
+    return percentile(this.#eachSecond(0.5), 1);
+  }
+
   /** For as long as this, or less, this process kept 99% of the calls waiting before it sent them. */
   get heldUpMs(): number {
     return percentile(
@@ -90,6 +100,17 @@ export class Part {
     }
     const sorted = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 4);
     return sorted.map(([text, count]) => `${count} x ${text}`).join("; ");
+  }
+
+  #eachSecond(share: number): readonly number[] {
+    const seconds = new Map<number, number[]>();
+    for (const { dueMs, tookMs } of this.calls) {
+      const second = Math.floor(dueMs / 1_000);
+      const times = seconds.get(second) ?? [];
+      seconds.set(second, times);
+      times.push(tookMs);
+    }
+    return Array.from(seconds.values(), (times) => percentile(times, share));
   }
 
   #only(needsC: boolean): Part {
@@ -128,10 +149,12 @@ const warmUpSeconds = 1;
 const quietMs = 60;
 const mostWarmUps = 30;
 const sampleMs = 250;
+const disturbedMs = 30;
+const mostRuns = 3;
 /** What is under way when the fault begins is hit by it, and belongs neither to what was before nor to what is then. */
 const marginMs = 250;
 
-export async function play(episode: Episode, kind: ChainOptions["kind"]): Promise<EpisodeResult> {
+export async function play(episode: Episode, kind: ChainKind): Promise<EpisodeResult> {
   await using chain = await Chain.start({ ...episode.chain, kind });
   await using client = new ChainClient(chain.address);
   const ratePerSecond = episode.withCPerSecond + episode.withoutCPerSecond;
@@ -188,6 +211,18 @@ interface Fault {
   readonly fromMs: number;
   readonly untilMs: number;
   readonly cRequests: EpisodeResult["cRequests"];
+}
+
+/** A run in which the machine itself held up the calls tells nothing of the chain: it is played again. */
+export async function playUndisturbed(episode: Episode, kind: ChainKind): Promise<EpisodeResult> {
+  for (let run = 1; ; run++) {
+    const result = await play(episode, kind);
+    const { heldUpMs } = result.all;
+    if (heldUpMs <= disturbedMs || run === mostRuns) return result;
+    console.log(
+      `run ${run}: the machine held up calls by ${heldUpMs.toFixed(0)} ms (99%), so it is played again`,
+    );
+  }
 }
 
 /**

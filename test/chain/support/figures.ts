@@ -8,6 +8,8 @@ export interface Figures {
   /** Good answers a second. */
   readonly goodput: number;
   readonly p99Ms: number;
+  readonly typicalP99Ms: number;
+  readonly worstMedianMs: number;
   readonly slowestMs: number;
   /** How long the machine held up calls before they were sent. */
   readonly heldUpMs: number;
@@ -79,6 +81,8 @@ function figures(part: Part): Figures {
     failed: part.failed,
     goodput: part.goodput,
     p99Ms: part.percentile(0.99),
+    typicalP99Ms: part.typicalP99Ms,
+    worstMedianMs: part.worstMedianMs,
     slowestMs: part.percentile(1),
     heldUpMs: part.heldUpMs,
     failures: part.describeFailures(),

@@ -1,7 +1,7 @@
 /** Plays an episode over both chains, prints what came of it, and asserts what holds for Evenkeel under any fault of C. */
 import { expect } from "vitest";
 import { deadlineMs } from "../../../src/cli/chain/plan.ts";
-import { type Episode, type EpisodeResult, play } from "./episode.ts";
+import { type Episode, play, playUndisturbed } from "./episode.ts";
 import { type EpisodeFigures, type Figures, figuresOf, tableOf, whole } from "./figures.ts";
 
 export interface Judged {
@@ -15,15 +15,13 @@ export interface Judged {
  */
 const noiseMs = 15;
 const processesOnTheWay = 3;
-const disturbedMs = 30;
-const mostRuns = 3;
 /** So many calls may be late for the same reason. */
 const lateShare = 0.005;
 const graceMs = 50;
 
 /** @param plainEpisode where the plain chain goes through less of it. */
 export async function playBoth(episode: Episode, plainEpisode: Episode = episode): Promise<Judged> {
-  const evenkeel = await playUndisturbed(episode);
+  const evenkeel = await playUndisturbed(episode, "evenkeel");
   const plain = await play(plainEpisode, "plain");
   const judged = {
     evenkeel: figuresOf(episode.name, "evenkeel", evenkeel, episode.workersOfB),
@@ -36,18 +34,6 @@ export async function playBoth(episode: Episode, plainEpisode: Episode = episode
   return judged;
 }
 
-/** A run in which the machine itself held up the calls tells nothing of the chain: it is played again. */
-async function playUndisturbed(episode: Episode): Promise<EpisodeResult> {
-  for (let run = 1; ; run++) {
-    const result = await play(episode, "evenkeel");
-    const { heldUpMs } = result.all;
-    if (heldUpMs <= disturbedMs || run === mostRuns) return result;
-    console.log(
-      `run ${run}: the machine held up calls by ${whole(heldUpMs)} ms (99%), so it is played again`,
-    );
-  }
-}
-
 /** C is in trouble: who does not need it does not notice, who does is told in time, and nothing piles up. */
 export function expectUnharmed({ withC, withoutC, mostInflight, memoryGrowth }: EpisodeFigures): void {
   expect(withoutC.all.failures).toBe("");
@@ -55,23 +41,28 @@ export function expectUnharmed({ withC, withoutC, mostInflight, memoryGrowth }: 
   expect(withC.during.lateShare(deadlineMs + graceMs)).toBeLessThanOrEqual(lateShare);
   // The 30 calls that a process of B may have under way to C or waiting for it, and as many besides: 20 times its usual.
   expect(mostInflight).toBeLessThanOrEqual(60);
-  expect(memoryGrowth).toBeLessThan(64);
+  expect(memoryGrowth).toBeLessThan(100);
   expect([withC.before.failures, withC.after.failures]).toEqual(["", ""]);
   expectAsUsual(withoutC.before, withoutC.after);
   expectAsUsual(withC.before, withC.after);
 }
 
+/** The 99th percentile is at most 1.5 of what it was, and in no second is the usual call out of the usual. */
 function expectAsUsual(before: Figures, later: Figures): void {
-  const usualMs = Math.max(1.5 * before.p99Ms, before.p99Ms + noiseMs);
-  expect(later.p99Ms).toBeLessThanOrEqual(usualMs + processesOnTheWay * later.heldUpMs);
+  const heldUpMs = processesOnTheWay * later.heldUpMs;
+  const usualMs = Math.max(1.5 * before.typicalP99Ms, before.typicalP99Ms + noiseMs);
+  expect(later.typicalP99Ms).toBeLessThanOrEqual(usualMs + heldUpMs);
+  expect(later.worstMedianMs).toBeLessThanOrEqual(before.worstMedianMs + 2 * noiseMs + heldUpMs);
 }
 
 function describe({ kind, withC, withoutC }: EpisodeFigures): string {
   const phases = ["before", "during", "after"] as const;
+  const typical = phases.map((phase) => whole(withoutC[phase].typicalP99Ms)).join(", ");
   const heldUp = phases.map((phase) => `${whole(withoutC[phase].heldUpMs)} ms`).join(", ");
   const failures = phases.flatMap((phase) => [
     ...(withoutC[phase].failed > 0 ? [`  ${phase}, without C: ${withoutC[phase].failures}`] : []),
     ...(withC[phase].failed > 0 ? [`  ${phase}, with C: ${withC[phase].failures}`] : []),
   ]);
-  return [`${kind}: the machine held up calls by ${heldUp}`, ...failures].join("\n");
+  const head = `${kind}: p99 of the typical second ${typical} ms; the machine held up calls by ${heldUp}`;
+  return [head, ...failures].join("\n");
 }
