@@ -109,6 +109,11 @@ export interface Policy {
    */
   build(nodes: readonly Node[], previous?: Picker): Picker;
   /**
+   * Only for a policy that uses some of the nodes: which of these it would pick from, for transports that keep
+   * connections ready. Depends on nothing but the nodes.
+   */
+  candidates?(nodes: readonly Node[]): readonly Node[];
+  /**
    * Only for a policy that keeps averages of its own: told of each attempt that says how fast or how well a node
    * answers. A good answer comes as a success at its final headers; whatever ends otherwise, when it ends. A body
    * that breaks off after good headers gives both.
