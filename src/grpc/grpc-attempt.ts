@@ -36,7 +36,8 @@ export class GrpcAttempt implements Deadline, Listener {
   #listener: Listener | undefined = undefined;
   /** The answer has begun: from here on nothing is tried again. */
   #isAnswered = false;
-  #isPublished = false;
+  /** It went to the connection, which may have refused it. */
+  #isBegun = false;
   /** What it was ended for from this side. */
   #verdict: Outcome | undefined = undefined;
   dueAt = 0;
@@ -100,6 +101,7 @@ export class GrpcAttempt implements Deadline, Listener {
 
   createCall(metadata: Metadata, host: string, method: string, listener: Listener, callId?: number): Sent {
     this.#listener = listener;
+    this.#isBegun = true;
     if (attemptStarts.hasSubscribers) this.#publishStart(metadata);
     const sent = this.#subchannel.getRealSubchannel().createCall(metadata, host, method, this, callId);
     this.#sent = sent;
@@ -201,13 +203,12 @@ export class GrpcAttempt implements Deadline, Listener {
     service.running.delete(this);
     if (outcome.kind === "success" && !definition.isStream) cluster.answered(attempt, true, now);
     cluster.settle(attempt, outcome, now);
-    if (this.#isPublished && attemptEnds.hasSubscribers) this.#publishEnd(outcome, now);
+    if (this.#isBegun && attemptEnds.hasSubscribers) this.#publishEnd(outcome, now);
     return now;
   }
 
   #publishStart(metadata: Metadata): void {
     const { cluster, method, path } = this.#call;
-    this.#isPublished = true;
     attemptStarts.publish({
       service: cluster.name,
       address: this.node.key,

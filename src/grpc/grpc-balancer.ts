@@ -5,7 +5,7 @@
  * const orders = grpcBalancer({ name: "orders", discovery: ["10.0.0.1:50051", "10.0.0.2:50051"] });
  * const client = new OrdersClient(orders.target, credentials.createInsecure(), orders.channelOptions);
  */
-import type { ClientOptions } from "@grpc/grpc-js";
+import type { ClientOptions, ServiceDefinition } from "@grpc/grpc-js";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
@@ -114,6 +114,15 @@ export class GrpcBalancer implements AsyncDisposable {
   /** Plain data for logs: what `nodes` says, and how the service is. */
   toJSON(): Summary {
     return this.cluster.toJSON();
+  }
+
+  /**
+   * For `retry: { methods: "idempotency_level" }`: hands over the definition of a service, `OrdersClient.service` of
+   * clients by @grpc/proto-loader. grpc-js itself tells of a method only whether it is a stream.
+   */
+  define(service: ServiceDefinition): this {
+    for (const method of Object.values(service)) this.#service.methods.define(method);
+    return this;
   }
 
   /** Takes no new calls and waits for those under way. The channels are the program's to close. */

@@ -1,5 +1,5 @@
 /**
- * What the channels of a service do before a call: learn its method's definition, and let it inherit the deadline and the
+ * What the channels of a service do before a call: learn whether its method is a stream, and let it inherit the deadline and the
  * abort of the handler that it is made in (`withDeadline`, `evenkeel/server`).
  */
 import { InterceptingCall, type Interceptor, type NextCall, status } from "@grpc/grpc-js";
@@ -10,7 +10,7 @@ type Options = Parameters<NextCall>[0];
 
 export function createInterceptor(methods: Methods): Interceptor {
   return (options, nextCall) => {
-    methods.define(options.method_definition);
+    methods.learn(options.method_definition);
     const context = currentContext();
     const call = context === undefined ? nextCall(options) : inherit(context, options, nextCall);
     // Most calls need nothing in between; grpc-js asks for no more than this of it, whatever its type says.

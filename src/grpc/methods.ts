@@ -1,8 +1,9 @@
 /**
  * What is known of the methods of a service: whether a call of one is a stream, and whether it may run twice.
  *
- * The picker of grpc-js learns no more than a path. The definitions pass by an interceptor, which stands in
- * `channelOptions`; a method that it has not seen is taken for unary.
+ * The picker of grpc-js learns no more than a path. An interceptor, which stands in `channelOptions`, learns what is a
+ * stream; a method that it has not seen is taken for unary. What a method's options say reaches neither: that is in the
+ * definition of the service alone, which the program hands over.
  */
 import type { InterceptorOptions } from "@grpc/grpc-js";
 import type { RetryRules } from "../resilience/retry.ts";
@@ -15,7 +16,7 @@ export interface Method {
   readonly mayRepeat: boolean;
 }
 
-type Definition = InterceptorOptions["method_definition"];
+type Definition = Pick<InterceptorOptions["method_definition"], "path" | "requestStream" | "responseStream">;
 
 /** More methods than any service has: beyond it, paths are made up by somebody. */
 const mostMethods = 10_000;
@@ -23,21 +24,25 @@ const mostMethods = 10_000;
 export class Methods {
   readonly #retry: RetryRules;
   readonly #known: Map<string, Method> = new Map();
-  readonly #defined: Set<string> = new Set();
+  readonly #learned: Set<string> = new Set();
 
   constructor(retry: RetryRules) {
     this.#retry = retry;
   }
 
-  /** Takes in a definition, once. */
-  define(definition: Definition): void {
+  /** Takes in what is known of a method when it is called. */
+  learn(definition: Definition): void {
     const { path } = definition;
-    if (this.#defined.has(path) || this.#defined.size >= mostMethods) return;
-    this.#defined.add(path);
-    const isStream = definition.requestStream || definition.responseStream;
-    const mayRepeat =
-      this.#retry.methods.has(path) || (this.#retry.byIdempotencyLevel === true && isIdempotent(definition));
-    this.#known.set(path, { path, isStream, mayRepeat });
+    if (this.#learned.has(path) || this.#learned.size >= mostMethods) return;
+    this.#learned.add(path);
+    this.#set(definition, this.of(path).mayRepeat);
+  }
+
+  /** Takes in a definition that is whole. */
+  define(definition: Definition): void {
+    const mayRepeat = this.#retry.byIdempotencyLevel === true && isIdempotent(definition);
+    this.#learned.add(definition.path);
+    this.#set(definition, mayRepeat || this.#retry.methods.has(definition.path));
   }
 
   of(path: string): Method {
@@ -46,6 +51,10 @@ export class Methods {
     const method = { path, isStream: false, mayRepeat: this.#retry.methods.has(path) };
     if (this.#known.size < mostMethods) this.#known.set(path, method);
     return method;
+  }
+
+  #set({ path, requestStream, responseStream }: Definition, mayRepeat: boolean): void {
+    this.#known.set(path, { path, isStream: requestStream || responseStream, mayRepeat });
   }
 }
 
