@@ -1,7 +1,7 @@
 /** Retries over gRPC: which calls are tried again, where, and within which limits. */
 import { Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { roundRobin } from "../../src/index.ts";
+import { ringHash, roundRobin } from "../../src/index.ts";
 import { balance, eventually, inTurn, tally } from "./support/clients.ts";
 import { methods, startServer, type TestServer } from "./support/servers.ts";
 
@@ -28,9 +28,17 @@ test("with two of three nodes bad every call finds the good one in three attempt
   await using good = await startServer();
   await using balanced = balance([one.address, two.address, good.address], {
     ...withoutEjection,
+    // It would pick the same node again and again.
+    policy: ringHash({ key: { header: "x-user" } }),
     retry: { methods: [get], budget: false, backoffMs: 1 },
   });
-  expect(tally(await inTurn(30, () => balanced.client.get()))).toEqual(new Map([[good.port, 30]]));
+  let user = 0;
+  const call = () => {
+    const metadata = new Metadata();
+    metadata.set("x-user", String(user++));
+    return balanced.client.get({}, metadata);
+  };
+  expect(tally(await inTurn(30, call))).toEqual(new Map([[good.port, 30]]));
   expect(one.gets + two.gets).toBeGreaterThan(20);
 });
 
