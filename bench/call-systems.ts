@@ -3,7 +3,7 @@ import { Client, type ClientOptions, credentials, type ServiceError } from "@grp
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { Agent, BalancedPool, type Dispatcher, Pool, fetch as undiciFetch } from "undici";
 import { grpcBalancer } from "../src/grpc/index.ts";
-import { Balancer, BalancerAgent, roundRobin } from "../src/index.ts";
+import { Balancer, BalancerAgent, roundRobin, withDeadline } from "../src/index.ts";
 import { otel } from "../src/telemetry/otel.ts";
 import { getOrder } from "./faults/grpc-method.ts";
 
@@ -71,17 +71,19 @@ function grpcSystem(target: string, options: ClientOptions, closed: () => unknow
   };
 }
 
+function roundRobinOverPools(addresses: Addresses): System {
+  const pools = addresses.map((address) => new Pool(address, { connections: 100 }));
+  const nextPool = inTurns(pools);
+  return {
+    call: () => lengthOf(nextPool().request(get)),
+    close: () => Promise.all(pools.map((pool) => pool.close())),
+  };
+}
+
 /** By name; the first of a group is the yardstick: what a program would do by hand. */
 export const groups: Readonly<Record<string, Group>> = {
   request: {
-    "round robin over bare Pools": (addresses) => {
-      const pools = addresses.map((address) => new Pool(address, { connections: 100 }));
-      const nextPool = inTurns(pools);
-      return {
-        call: () => lengthOf(nextPool().request(get)),
-        close: () => Promise.all(pools.map((pool) => pool.close())),
-      };
-    },
+    "round robin over bare Pools": roundRobinOverPools,
     "Evenkeel's Balancer, all defaults on": (addresses) => {
       const balancer = new Balancer({ name: "orders", discovery: addresses });
       return { call: () => lengthOf(balancer.request(get)), close: () => balancer.close() };
@@ -115,6 +117,22 @@ export const groups: Readonly<Record<string, Group>> = {
         call: () => lengthOf(agent.request({ ...get, origin: nextAddress() })),
         close: () => agent.close(),
       };
+    },
+  },
+  resilience: {
+    "round robin over bare Pools": roundRobinOverPools,
+    "Evenkeel's Balancer, breaker and adaptive limit on, each call with an inherited deadline that is sent": (
+      addresses,
+    ) => {
+      const balancer = new Balancer({
+        name: "orders",
+        discovery: addresses,
+        breaker: true,
+        limits: { adaptive: true },
+        deadlineHeader: "grpc-timeout",
+      });
+      const call = () => lengthOf(balancer.request(get));
+      return { call: () => withDeadline(2_000, call), close: () => balancer.close() };
     },
   },
   http2: {

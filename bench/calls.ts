@@ -66,6 +66,7 @@ async function compare(group: string, addresses: readonly string[]): Promise<str
 
 const titles: Readonly<Record<string, string>> = {
   request: "`request`; marks: the Balancer at most 1.05, with otel metrics at most 1.15:",
+  resilience: "`request` with what keeps failures from spreading; mark: 1.10:",
   fetch: "`fetch`; mark: `agent.fetch` at most 1.03:",
   grpc: "unary calls over gRPC; mark: `grpcBalancer` at most 1.05:",
   http2: "`request` over HTTP/2, to one node and over one session; mark: 1.05:",

@@ -1,10 +1,19 @@
 /** The public root of Evenkeel: named exports only, and nothing that needs an optional peer. */
 
+export type { AdmissionView } from "./cluster/admission.ts";
 export type { WithOptions } from "./cluster/call-rules.ts";
 export { Cluster } from "./cluster/cluster.ts";
 export type { ClusterView } from "./cluster/cluster-view.ts";
 export type { ExplainedCall, Explanation } from "./cluster/explain.ts";
+export type { FailedCall, Fallback, FallbackResponse } from "./cluster/fallback-options.ts";
 export type { CallOptions, NodeAttempt } from "./cluster/function-call.ts";
+export type {
+  AdaptiveLimitOptions,
+  BreakerOptions,
+  BreakerRateOptions,
+  HedgeOptions,
+  LimitOptions,
+} from "./cluster/limit-options.ts";
 export type * from "./cluster/options.ts";
 export type { Clock, Timer } from "./core/clock.ts";
 export type {
@@ -53,3 +62,5 @@ export { roundRobin } from "./policy/round-robin.ts";
 export type { ShadowReport } from "./policy/shadow.ts";
 export { type SubsetOptions, subset } from "./policy/subset.ts";
 export { weightedRoundRobin } from "./policy/weighted-round-robin.ts";
+export { remainingMs, withDeadline } from "./resilience/call-context.ts";
+export type { SharedLimiter } from "./resilience/shared-rate.ts";

@@ -1,120 +1,21 @@
 /** Tests one call from start to end in virtual time: retries, deadlines, own lag, aborts, budget, errors, events. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Attempt } from "../core/attempt.ts";
 import { BalancerError } from "../core/errors.ts";
-import type { AttemptStartEvent, Events } from "../core/events.ts";
+import type { AttemptStartEvent } from "../core/events.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
-import { roundRobin } from "../policy/round-robin.ts";
-import { ManualClock } from "../testing/manual-clock.ts";
-import { Call } from "./call.ts";
-import { Cluster } from "./cluster.ts";
+import { Harness, listen, releaseHarness, ScriptedCall, whenReleased } from "../testing/call-harness.ts";
 import type { CallOptions, NodeAttempt } from "./function-call.ts";
-import type { ClusterOptions } from "./options.ts";
 
 const [a, b, c] = ["http://a", "http://b", "http://c"] as const;
-
-const releases: (() => void)[] = [];
-afterEach(() => {
-  for (const release of releases.splice(0)) release();
-});
-
-function listen<Name extends keyof Events>(name: Name): Events[Name][] {
-  const events: Events[Name][] = [];
-  const listener = (event: unknown) => events.push(event as Events[Name]);
-  subscribe(name, listener);
-  releases.push(() => unsubscribe(name, listener));
-  return events;
-}
 
 function errorWith(code: string): Error {
   return Object.assign(new Error(`${code} happened`), { code });
 }
 
-/** What a call came to, once it has. */
-interface Ended {
-  readonly value?: unknown;
-  readonly error?: unknown;
-  readonly at: number;
-}
-
-class Harness {
-  readonly clock: ManualClock = new ManualClock(1_000);
-  readonly cluster: Cluster;
-  /** The node of each attempt, over all calls. */
-  readonly tried: string[] = [];
-  readonly attempts: NodeAttempt[] = [];
-
-  /** Waits before retries are half of their longest: 12.5 ms, then 25. */
-  constructor(options: Partial<ClusterOptions> = {}) {
-    this.cluster = new Cluster({
-      name: "orders",
-      discovery: [a, b, c],
-      clock: this.clock,
-      random: () => 0.5,
-      policy: roundRobin({ random: () => 0 }),
-      ...options,
-    });
-    releases.push(() => this.cluster.destroy());
-  }
-
-  get inflight(): number {
-    return this.cluster.nodes.reduce((sum, { inflight }) => sum + inflight, 0);
-  }
-
-  /** Answers after `ms`, unless it is aborted before. */
-  async after<T>(ms: number, { signal }: NodeAttempt, answer: () => T): Promise<T> {
-    await new Promise<void>((resolve, reject) => {
-      const timer = this.clock.schedule(resolve, ms);
-      signal.addEventListener("abort", () => {
-        timer.cancel();
-        reject(signal.reason);
-      });
-    });
-    return answer();
-  }
-
-  /** Never answers, and does not heed the signal. */
-  hang(): Promise<never> {
-    return new Promise(() => {});
-  }
-
-  call(send: (attempt: NodeAttempt) => unknown, options?: CallOptions): { ended: Ended | undefined } {
-    const state: { ended: Ended | undefined } = { ended: undefined };
-    this.cluster
-      .call((attempt) => {
-        this.tried.push(attempt.node.key);
-        this.attempts.push(attempt);
-        return send(attempt);
-      }, options)
-      .then(
-        (value) => {
-          if (state.ended !== undefined) throw new Error("the call ended twice");
-          state.ended = { value, at: this.clock.now() - 1_000 };
-        },
-        (error: unknown) => {
-          state.ended = { error, at: this.clock.now() - 1_000 };
-        },
-      );
-    return state;
-  }
-
-  /** The error of a call that runs to its end within a minute. */
-  async errorOf(send: (attempt: NodeAttempt) => unknown, options?: CallOptions): Promise<BalancerError> {
-    const call = this.call(send, options);
-    await this.clock.advanceAsync(60_000);
-    return call.ended?.error as BalancerError;
-  }
-
-  async resultOf(send: (attempt: NodeAttempt) => unknown, options?: CallOptions): Promise<unknown> {
-    const call = this.call(send, options);
-    await this.clock.advanceAsync(60_000);
-    if (call.ended?.error !== undefined) throw call.ended.error;
-    return call.ended?.value;
-  }
-}
-
 const idempotent: CallOptions = { idempotent: true };
+
+afterEach(releaseHarness);
 
 describe("a call that works", () => {
   it("is given a node and a signal, and resolves to what the function returns", async () => {
@@ -730,7 +631,7 @@ describe("events", () => {
     for (const name of ["evenkeel:attempt:start", "evenkeel:attempt:end", "evenkeel:retry"] as const) {
       const listener = () => order.push(name.slice("evenkeel:".length));
       subscribe(name, listener);
-      releases.push(() => unsubscribe(name, listener));
+      whenReleased(() => unsubscribe(name, listener));
     }
     const harness = new Harness();
     await harness.resultOf(
@@ -783,7 +684,7 @@ describe("events", () => {
     for (const name of ["evenkeel:call:start", "evenkeel:attempt:start", "evenkeel:call:end"] as const) {
       const listener = () => order.push(name.slice("evenkeel:".length));
       subscribe(name, listener);
-      releases.push(() => unsubscribe(name, listener));
+      whenReleased(() => unsubscribe(name, listener));
     }
     const starts = listen("evenkeel:call:start");
     const ends = listen("evenkeel:call:end");
@@ -845,71 +746,6 @@ describe("events", () => {
     expect(ends).toMatchObject([{ outcome: "ignored", reason: "aborted", detail: "enough", durationMs: 7 }]);
   });
 });
-
-/** A transport whose answers the test gives piece by piece, as HTTP's do. */
-class ScriptedCall extends Call {
-  readonly sent: Attempt[] = [];
-  readonly stopped: Error[] = [];
-  readonly failed: Error[] = [];
-  releases = 0;
-  repeatable = true;
-  unsent = false;
-
-  static start(cluster: Cluster, options: { idempotent?: boolean; totalMs?: number } = {}): ScriptedCall {
-    const { idempotent: mayRepeat = true, totalMs = 30_000 } = options;
-    const call = new ScriptedCall(cluster, "GET", "/", mayRepeat, { ...cluster.rules, totalMs });
-    call.start();
-    return call;
-  }
-
-  header(): undefined {
-    return undefined;
-  }
-
-  protected canRepeatBody(): boolean {
-    return this.repeatable;
-  }
-
-  protected send(attempt: Attempt): void {
-    this.sent.push(attempt);
-  }
-
-  protected isUnsent(): boolean {
-    return this.unsent;
-  }
-
-  protected stop(_attempt: Attempt, error: Error): void {
-    this.stopped.push(error);
-  }
-
-  protected fail(error: Error): void {
-    this.failed.push(error);
-  }
-
-  protected released(): void {
-    this.releases++;
-  }
-
-  headers(good = true, endless = false): void {
-    this.answered(good, endless);
-  }
-
-  end(outcome: Outcome): void {
-    this.complete(outcome);
-  }
-
-  break(outcome: Outcome, error: Error = new Error("broken"), unsent = false): void {
-    this.attemptFailed(outcome, error, unsent);
-  }
-
-  retry(outcome: Outcome, retryAfterMs = 0): boolean {
-    return this.tryAgain(outcome, undefined, false, retryAfterMs);
-  }
-
-  get triedKeys(): readonly string[] {
-    return this.sent.map(({ node }) => node.key);
-  }
-}
 
 describe("a transport's call", () => {
   it("is in flight until its body ends, while the latency is that of its headers", () => {

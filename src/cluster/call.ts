@@ -7,18 +7,31 @@
  *
  * A call is its own deadline entry and its own `CallInfo`: the hot path makes one object for all of it.
  */
+import { AsyncResource } from "node:async_hooks";
 import type { Attempt } from "../core/attempt.ts";
 import type { CallInfo, CallPriority } from "../core/contracts.ts";
 import type { Deadline } from "../core/deadlines.ts";
 import { BalancerError, type BalancerErrorCode, describeError } from "../core/errors.ts";
 import { attemptEnds, attemptStarts, callEnds, callStarts, rejects, retries } from "../core/events.ts";
+import { priorityHeader } from "../core/layers.ts";
 import type { Node } from "../core/node.ts";
 import { failure, ignored, type Outcome } from "../core/outcome.ts";
+import { type CallContext, currentContext } from "../resilience/call-context.ts";
+import { deadlineHeaderValue } from "../resilience/deadline-header.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
+import type { Refusal } from "./admission.ts";
+import { CallRecord } from "./call-record.ts";
 import type { CallRules } from "./call-rules.ts";
 import type { Cluster } from "./cluster.ts";
 
 const noNodes: readonly Node[] = Object.freeze([]);
+
+/** Nothing went out for the call. */
+const unsent: Outcome = ignored("unsent", "not sent");
+
+/** What an attempt is stopped with whose hedge, or which as a hedge, came too late. */
+const overtaken = new Error("another attempt of the same call was answered first");
+const overtakenOutcome: Outcome = ignored("hedged", overtaken.message);
 
 /**
  * Of an attempt that the call's deadline cut short: the share of the whole time from which on it counts against
@@ -30,9 +43,11 @@ const fairShare = 0.5;
 const blockedFromMs = 50;
 
 type Phase =
+  /** Waiting for a place among the calls that may be under way, or for a rate limit that is shared. */
+  | "admission"
   /** Waiting for discovery's first answer. */
   | "discovery"
-  /** An attempt is under way, up to its final headers. */
+  /** An attempt is under way, up to its final headers; or two, when it is hedged. */
   | "attempt"
   /** Waiting before the next attempt. */
   | "backoff"
@@ -48,21 +63,33 @@ export abstract class Call implements CallInfo, Deadline {
   heapIndex = -1;
 
   protected readonly cluster: Cluster;
+  /** The attempt under way, or of two the one that began first; from the headers on the one that was answered. */
   protected attempt: Attempt | undefined = undefined;
+  /** The hedge, while both are under way. */
+  #rival: Attempt | undefined = undefined;
   /** Headers that listeners gave the present attempt: names and values in turn. Transports send them with it. */
   protected addedHeaders: string[] | undefined = undefined;
   readonly #idempotent: boolean;
+  #startedAt = 0;
   #endsAt = Number.POSITIVE_INFINITY;
+  #hedgeAt = Number.POSITIVE_INFINITY;
+  #admittedAt = 0;
+  /** It counts among the calls that limits and breaker watch. */
+  #isCounted = false;
+  #ticket: number | undefined = undefined;
+  #resource: AsyncResource | undefined = undefined;
+  #context: CallContext | undefined = undefined;
+  #onContextAbort: (() => void) | undefined = undefined;
   #answeredAt = 0;
   #bodyIdleMs = Number.POSITIVE_INFINITY;
   /** When the latest piece of the body came. */
   #heardAt = 0;
   #phase: Phase = "over";
-  #tried: Node[] | undefined = undefined;
   #attempts = 0;
-  /** What each failed attempt met, for the error's message. */
-  #history: string[] | undefined = undefined;
-  #lastError: unknown = undefined;
+  /** Retries and hedges that were withdrawn from the ledger and are not over. */
+  #extras = 0;
+  /** Made when the first attempt fails or is hedged. */
+  #record: CallRecord | undefined = undefined;
 
   /**
    * @param idempotent whether the call may run twice.
@@ -80,6 +107,8 @@ export abstract class Call implements CallInfo, Deadline {
 
   /** Whether the body can be sent once more. Asked only after an attempt failed. */
   protected abstract canRepeatBody(): boolean;
+  /** Whether the call can be sent a second time while it is under way. */
+  protected abstract canRace(): boolean;
   /** The attempt failed and another one will follow, now or later. */
   protected repeating(): void {}
   /** Sends the call to `attempt.node`. May report its end before it returns. */
@@ -102,11 +131,17 @@ export abstract class Call implements CallInfo, Deadline {
   }
 
   get priority(): CallPriority {
-    return this.rules.priority;
+    const { priority } = this.rules;
+    return priority === "default" ? (this.#context?.priority ?? priority) : priority;
   }
 
   get tried(): readonly Node[] {
-    return this.#tried ?? noNodes;
+    return this.#record?.tried ?? noNodes;
+  }
+
+  /** When the call must be over; `Infinity` for never. */
+  get endsAt(): number {
+    return this.#endsAt;
   }
 
   get isOver(): boolean {
@@ -128,13 +163,21 @@ export abstract class Call implements CallInfo, Deadline {
     return this.#idempotent && this.#attempts < this.rules.retry.attempts;
   }
 
+  /** Whether the caller was given headers. */
+  protected get wasAnswered(): boolean {
+    return this.#answeredAt > 0;
+  }
+
   /** Admits the call and makes its first attempt. */
   start(): void {
     const { cluster } = this;
     const now = cluster.clock.now();
+    this.#startedAt = now;
     this.#endsAt = now + this.rules.totalMs;
-    this.#phase = "attempt";
-    cluster.callStarted(now);
+    this.#phase = "admission";
+    const context = currentContext();
+    if (context !== undefined) this.#inherit(context, now);
+    cluster.callStarted();
     if (callStarts.hasSubscribers) {
       callStarts.publish({ service: cluster.name, method: this.method, path: this.path, call: this });
       // Whoever listens may have ended the call.
@@ -142,13 +185,54 @@ export abstract class Call implements CallInfo, Deadline {
     }
     if (cluster.closed) {
       this.#reject("ERR_CLOSED", "the cluster is closed");
-    } else if (cluster.awaitsDiscovery) {
+    } else if (context?.signal?.aborted === true) {
+      this.abort(context.signal.reason);
+    } else if (this.#endsAt <= now) {
+      this.#reject("ERR_DEADLINE", this.#describe("the time that it inherited was over before it began"));
+    } else if (cluster.admission === undefined) {
+      this.admitted(now);
+    } else {
+      const dueAt = cluster.admission.admit(this, now);
+      if (this.#phase !== "admission") return;
+      // Whoever makes room runs in another call's asynchronous context.
+      this.#resource = new AsyncResource("EVENKEEL_WAITING_CALL");
+      this.#wakeAt(Math.min(this.#endsAt, dueAt));
+    }
+  }
+
+  /** Whether the caller gets something else when the call fails. */
+  protected get hasFallback(): boolean {
+    return false;
+  }
+
+  /** Nothing stands against the call: it goes to a node as soon as there is one. */
+  admitted(now: number, ticket = 0): void {
+    const { cluster } = this;
+    this.#admittedAt = now;
+    this.#isCounted = true;
+    this.#ticket = ticket;
+    cluster.callAdmitted(now);
+    if (this.#resource === undefined) this.#proceed(now);
+    else this.#resource.runInAsyncScope(() => this.#proceed(now));
+  }
+
+  #proceed(now: number): void {
+    const { cluster } = this;
+    if (cluster.awaitsDiscovery) {
       this.#phase = "discovery";
       cluster.waiting.add(this);
       this.#wakeAt(Math.min(this.#endsAt, now + cluster.options.timeouts.connectMs));
     } else {
+      this.#phase = "attempt";
       this.#next(now);
     }
+  }
+
+  /** Limits or breaker will not have it. */
+  refused({ code, message }: Refusal): void {
+    const now = this.cluster.clock.now();
+    if (now >= this.#endsAt) this.#expireTotal(now);
+    else this.#reject(code, this.#describe(message));
   }
 
   /** Discovery gave its first answer. */
@@ -173,6 +257,8 @@ export abstract class Call implements CallInfo, Deadline {
     if (this.#phase === "over") return;
     if (now >= this.#endsAt) {
       this.#expireTotal(now);
+    } else if (this.#phase === "admission") {
+      this.cluster.admission?.expired(this, now);
     } else if (this.#phase === "discovery") {
       this.cluster.waiting.delete(this);
       this.#reject(
@@ -183,30 +269,40 @@ export abstract class Call implements CallInfo, Deadline {
       this.#phase = "attempt";
       this.#next(now);
     } else if (this.#phase === "attempt") {
-      this.#expireAttempt(now);
+      if (now >= this.#hedgeAt) this.#hedge(now);
+      this.#expireAttempts(now);
     } else {
       this.#expireBody(now);
     }
   }
 
   /**
-   * The final headers go to the caller: from here on nothing is tried again.
+   * The final headers of this attempt go to the caller: from here on nothing is tried again, and a second attempt that
+   * is under way is stopped.
    *
    * @param endless the answer has no natural end (event stream, upgrade): no total deadline applies.
    * @param bodyIdleMs the longest wait between two pieces of the body.
    */
-  protected answered(good: boolean, endless: boolean, bodyIdleMs: number = Number.POSITIVE_INFINITY): void {
-    const attempt = this.attempt as Attempt;
+  protected answered(
+    attempt: Attempt,
+    good: boolean,
+    endless: boolean,
+    bodyIdleMs: number = Number.POSITIVE_INFINITY,
+  ): void {
     this.#phase = "body";
-    if (endless) this.#endsAt = Number.POSITIVE_INFINITY;
+    if (endless) this.#endsAt = this.#inheritedEnd;
     this.#answeredAt = this.cluster.clock.now();
     this.#bodyIdleMs = bodyIdleMs;
     this.#heardAt = this.#answeredAt;
+    if (this.#rival !== undefined) this.#win(attempt, this.#answeredAt);
     // Else the heap entry stays where it is: when it fires early, `expire` moves it.
     if (this.heapIndex < 0 || this.#answeredAt + bodyIdleMs < this.dueAt) {
       this.#wakeAt(Math.min(this.#endsAt, this.#answeredAt + bodyIdleMs));
     }
     this.cluster.answered(attempt, good, this.#answeredAt);
+    if (!good || this.#ticket === undefined) return;
+    this.cluster.admission?.answered(this.#ticket, this.#answeredAt - this.#admittedAt, this.#answeredAt);
+    this.#ticket = undefined;
   }
 
   /** A piece of the body came. */
@@ -229,18 +325,28 @@ export abstract class Call implements CallInfo, Deadline {
     if (this.#phase === "over") return;
     // What the averages take from an answer was known at its headers: no need to ask the clock once more. A failure
     // may take the node out, and that begins now.
-    this.#endAttempt(outcome, outcome.kind === "failure" ? this.cluster.clock.now() : this.#answeredAt);
-    this.#finish(outcome.kind);
+    const now = outcome.kind === "failure" ? this.cluster.clock.now() : this.#answeredAt;
+    this.#endAttempt(this.attempt, outcome, now);
+    this.#finish(outcome);
   }
 
   /**
    * The attempt failed; true if the call goes on with another one, and the attempt is over. When false, the
    * attempt is still the call's, for an answer that is delivered as it is.
    */
-  protected tryAgain(outcome: Outcome, error: unknown, unsent: boolean, retryAfterMs: number): boolean {
+  protected tryAgain(
+    attempt: Attempt,
+    outcome: Outcome,
+    error: unknown,
+    unsent: boolean,
+    retryAfterMs: number,
+  ): boolean {
     const { cluster } = this;
-    const attempt = this.attempt;
-    if (attempt === undefined || this.#phase !== "attempt" || cluster.destroyed) return false;
+    if (this.#phase !== "attempt" || cluster.destroyed) return false;
+    if (this.#rival !== undefined) {
+      this.#leaveToOther(attempt, outcome, error);
+      return true;
+    }
     const now = cluster.clock.now();
     const delayMs = retryDelayMs(
       {
@@ -249,16 +355,17 @@ export abstract class Call implements CallInfo, Deadline {
         unsent,
         repeatable: this.#idempotent && this.canRepeatBody(),
         retryAfterMs: retryAfterMs > 0 && this.#othersLeft(attempt.node) ? 0 : retryAfterMs,
-        remainingMs: this.#endsAt - now,
+        remainingMs: this.#endsAt - now - cluster.floorMs(now),
       },
       this.rules.retry,
       cluster.options.random,
     );
-    // The budget guards the nodes; an attempt that ended by our own shortage has reached none.
+    // The ledger guards the nodes; an attempt that ended by our own shortage has reached none.
     const isFree = outcome.reason === "shortage" || outcome.reason === "busy";
     if (delayMs === undefined || (!isFree && !cluster.withdrawRetry(now))) return false;
+    if (!isFree) this.#extras++;
     this.#remember(attempt.node, outcome, error);
-    this.#endAttempt(outcome, now);
+    this.#endAttempt(attempt, outcome, now);
     if (retries.hasSubscribers) {
       retries.publish({
         service: cluster.name,
@@ -283,27 +390,54 @@ export abstract class Call implements CallInfo, Deadline {
   }
 
   /** The attempt ended without an answer that could be delivered: another one, or the end. */
-  protected attemptFailed(outcome: Outcome, error: Error, unsent: boolean): void {
-    if (this.#phase === "over" || this.tryAgain(outcome, error, unsent, 0)) return;
-    const { attempt } = this;
+  protected attemptFailed(attempt: Attempt, outcome: Outcome, error: Error, unsent: boolean): void {
+    if (attempt.ended || this.#phase === "over") return;
+    // What is the call's own fault would be no better elsewhere.
+    if (outcome.reason !== "call" && this.tryAgain(attempt, outcome, error, unsent, 0)) return;
+    this.endFailed(attempt, outcome, error);
+  }
+
+  /** The same where nothing more is tried. */
+  protected endFailed(attempt: Attempt, outcome: Outcome, error: Error): void {
     const headersDelivered = this.#phase === "body";
-    this.#endAttempt(outcome, this.cluster.clock.now());
-    if (
-      outcome.reason === "call" ||
-      outcome.reason === "aborted" ||
-      headersDelivered ||
-      attempt === undefined
-    ) {
-      if (this.#finish(outcome.kind)) this.fail(error);
+    const other = attempt === this.attempt ? this.#rival : this.attempt;
+    this.#rival = undefined;
+    this.#endAttempt(attempt, outcome, this.cluster.clock.now());
+    if (other !== attempt) this.#drop(other, outcome, error);
+    if (outcome.reason === "call" || outcome.reason === "aborted" || headersDelivered) {
+      if (this.#finish(outcome)) this.fail(error);
       return;
     }
     this.#remember(attempt.node, outcome, error);
     const code = error instanceof BalancerError ? error.code : "ERR_NO_NODE";
-    this.#failWith(code, this.#describe("no node gave an answer"));
+    this.#failWith(code, this.#describe("no node gave an answer"), outcome);
+  }
+
+  #inherit(context: CallContext, now: number): void {
+    this.#context = context;
+    this.#endsAt = Math.min(this.#endsAt, now + context.remainingMs());
+    const { signal } = context;
+    if (signal === undefined || signal.aborted) return;
+    this.#onContextAbort = () => this.abort(signal.reason);
+    signal.addEventListener("abort", this.#onContextAbort, { once: true });
+  }
+
+  /** The deadline that no option of this call's can lift. */
+  get #inheritedEnd(): number {
+    const context = this.#context;
+    return context === undefined
+      ? Number.POSITIVE_INFINITY
+      : this.cluster.clock.now() + context.remainingMs();
   }
 
   #next(now: number): void {
     const { cluster } = this;
+    const leftMs = this.#endsAt - now;
+    if (leftMs < cluster.floorMs(now)) {
+      const left = `${leftMs.toFixed(1)} ms are left, and no call has been answered in so little lately`;
+      this.#reject("ERR_DEADLINE", this.#describe(left));
+      return;
+    }
     const node = this.#pick(now);
     if (node === undefined) {
       this.#reject("ERR_NO_NODE", this.#describe(cluster.describeNoNode()));
@@ -311,12 +445,25 @@ export abstract class Call implements CallInfo, Deadline {
     }
     const attempt = cluster.begin(node, ++this.#attempts, now);
     this.attempt = attempt;
+    this.#hedgeAt = now + cluster.hedgeDelayMs(now);
+    this.#wakeAt(Math.min(this.#endsAt, now + this.rules.attemptMs, this.#hedgeAt));
+    this.#dispatch(attempt, now);
+  }
+
+  #dispatch(attempt: Attempt, now: number): void {
+    const { cluster } = this;
     this.addedHeaders = undefined;
-    this.#wakeAt(Math.min(this.#endsAt, now + this.rules.attemptMs));
+    const { deadlineHeader } = cluster.options;
+    if (deadlineHeader !== undefined) {
+      const leftMs = Math.min(this.#endsAt - now, this.rules.attemptMs);
+      this.#addHeader(attempt, deadlineHeader, deadlineHeaderValue(deadlineHeader, leftMs));
+    }
+    const { priority } = this;
+    if (priority !== "default") this.#addHeader(attempt, priorityHeader, priority);
     if (attemptStarts.hasSubscribers) {
       attemptStarts.publish({
         service: cluster.name,
-        address: node.key,
+        address: attempt.node.key,
         method: this.method,
         path: this.path,
         attempt: attempt.number,
@@ -324,13 +471,50 @@ export abstract class Call implements CallInfo, Deadline {
         addHeader: (name: string, value: string) => this.#addHeader(attempt, name, value),
       });
       // Whoever listens may have ended the call.
-      if (this.isOver) return;
+      if (this.isOver || attempt.ended) return;
     }
     this.send(attempt);
   }
 
+  /** Sends the call to a second node, as the first has taken unusually long. */
+  #hedge(now: number): void {
+    const { attempt, cluster } = this;
+    this.#hedgeAt = Number.POSITIVE_INFINITY;
+    if (attempt === undefined || this.#rival !== undefined || !this.#idempotent || !this.canRace()) return;
+    if (this.#endsAt - now < cluster.floorMs(now) || !cluster.hasHedgeLeft(now)) return;
+    this.#record ??= new CallRecord();
+    this.#record.leaveOut(attempt.node);
+    const node = cluster.nodeSet.pick(this, now);
+    if (node === undefined || !cluster.withdrawHedge(now)) return;
+    this.#extras++;
+    const rival = cluster.begin(node, ++this.#attempts, now);
+    rival.isHedge = true;
+    this.#rival = rival;
+    this.#dispatch(rival, now);
+  }
+
+  /** Of two attempts this one is answered: the other is stopped. */
+  #win(attempt: Attempt, now: number): void {
+    const loser = attempt === this.attempt ? this.#rival : this.attempt;
+    this.attempt = attempt;
+    this.#rival = undefined;
+    if (loser === undefined) return;
+    this.cluster.overtaken(loser, now);
+    this.#drop(loser, overtakenOutcome, overtaken);
+  }
+
+  /** Of two attempts this one failed: the call rests on the other, which was paid for already. */
+  #leaveToOther(attempt: Attempt, outcome: Outcome, error: unknown): void {
+    if (attempt === this.attempt) this.attempt = this.#rival;
+    this.#rival = undefined;
+    const now = this.cluster.clock.now();
+    this.#remember(attempt.node, outcome, error);
+    this.#endAttempt(attempt, outcome, now);
+    if (!this.isOver) this.#expireAttempts(now);
+  }
+
   #addHeader(attempt: Attempt, name: string, value: string): void {
-    if (this.attempt !== attempt) return;
+    if (attempt.ended || (this.attempt !== attempt && this.#rival !== attempt)) return;
     this.addedHeaders ??= [];
     this.addedHeaders.push(name, value);
   }
@@ -338,8 +522,8 @@ export abstract class Call implements CallInfo, Deadline {
   /** A node that this call has not tried; when it has tried all, any. */
   #pick(now: number): Node | undefined {
     const node = this.cluster.nodeSet.pick(this, now);
-    if (node !== undefined || this.#tried === undefined) return node;
-    this.#tried = undefined;
+    if (node !== undefined || this.#record === undefined) return node;
+    this.#record.forgetTried();
     return this.cluster.nodeSet.pick(this, now);
   }
 
@@ -348,14 +532,26 @@ export abstract class Call implements CallInfo, Deadline {
     return this.cluster.nodeSet.callable.some((node) => node !== present && !this.tried.includes(node));
   }
 
-  #expireAttempt(now: number): void {
-    const attempt = this.attempt as Attempt;
-    const elapsedMs = attempt.elapsedMs(now, this.cluster.lag.blockedMs(now));
-    // While this process was blocked it could not have read an answer; the node gets that time back.
-    if (elapsedMs < this.rules.attemptMs - 1) {
-      this.#wakeAt(Math.min(this.#endsAt, now + Math.max(1, this.rules.attemptMs - elapsedMs)));
-      return;
+  /** Gives up what has had its time, and waits for what has not. */
+  #expireAttempts(now: number): void {
+    const { attemptMs } = this.rules;
+    const blockedMs = this.cluster.lag.blockedMs(now);
+    let dueAt = Math.min(this.#endsAt, this.#hedgeAt);
+    for (const attempt of [this.attempt, this.#rival]) {
+      if (attempt === undefined || attempt.ended) continue;
+      const elapsedMs = attempt.elapsedMs(now, blockedMs);
+      // While this process was blocked it could not have read an answer; the node gets that time back.
+      if (elapsedMs >= attemptMs - 1) {
+        // It goes on elsewhere, is over, or rests on the other one: whichever it is was seen to.
+        this.#expireAttempt(attempt);
+        return;
+      }
+      dueAt = Math.min(dueAt, now + Math.max(1, attemptMs - elapsedMs));
     }
+    this.#wakeAt(dueAt);
+  }
+
+  #expireAttempt(attempt: Attempt): void {
     const within = `within ${this.rules.attemptMs} ms`;
     const isInLine = this.isInLine(attempt);
     const error = isInLine
@@ -366,7 +562,7 @@ export abstract class Call implements CallInfo, Deadline {
       : failure("timeout", `no answer ${within}`);
     const unsent = this.isUnsent(attempt);
     this.stop(attempt, error);
-    this.attemptFailed(outcome, error, unsent);
+    this.attemptFailed(attempt, outcome, error, unsent);
   }
 
   #error(code: BalancerErrorCode, message: string): BalancerError {
@@ -388,37 +584,62 @@ export abstract class Call implements CallInfo, Deadline {
 
   #expireTotal(now: number): void {
     const { attempt } = this;
-    const waited = this.#phase === "discovery";
-    if (waited) this.cluster.waiting.delete(this);
     let outcome: Outcome = ignored("deadline", "the call's time ran out");
     if (attempt !== undefined && !attempt.ended) {
-      const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
-      const hadItsChance = waitedMs >= fairShare * this.rules.totalMs && !this.isInLine(attempt);
-      if (this.#phase === "attempt" && hadItsChance) {
-        outcome = failure("timeout", `no answer within ${Math.round(waitedMs)} ms`);
-      }
+      outcome = this.#cutShort(attempt, now) ?? outcome;
       this.#remember(attempt.node, outcome, undefined);
     }
-    const what = this.#phase === "body" ? "the response was not whole" : "no answer";
-    const missing = waited ? "discovery named no node" : what;
-    const message = this.#describe(`${missing} within ${this.rules.totalMs} ms`);
-    this.#giveUp(outcome, new BalancerError("ERR_DEADLINE", this.cluster.name, message, this.#lastError));
+    const missing: Partial<Record<Phase, string>> = {
+      admission: "it was not let through",
+      discovery: "discovery named no node",
+      body: "the response was not whole",
+    };
+    const withinMs = Math.round(this.#endsAt - this.#startedAt);
+    const message = this.#describe(`${missing[this.#phase] ?? "no answer"} within ${withinMs} ms`);
+    const rival = this.#rival;
+    const rivalOutcome = rival === undefined ? undefined : this.#cutShort(rival, now);
+    const error = new BalancerError("ERR_DEADLINE", this.cluster.name, message, this.#record?.lastError);
+    if (rivalOutcome !== undefined) {
+      this.#rival = undefined;
+      this.#drop(rival, rivalOutcome, error);
+    }
+    this.#giveUp(outcome, error);
+  }
+
+  /** What it says of its node that the call's time ran out; undefined when that had no fair chance. */
+  #cutShort(attempt: Attempt, now: number): Outcome | undefined {
+    const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
+    const hadItsChance = waitedMs >= fairShare * (this.#endsAt - this.#startedAt) && !this.isInLine(attempt);
+    if (this.#phase !== "attempt" || !hadItsChance) return undefined;
+    return failure("timeout", `no answer within ${Math.round(waitedMs)} ms`);
   }
 
   #giveUp(outcome: Outcome, error: Error): void {
     if (this.#phase === "over") return;
     const { attempt } = this;
-    if (attempt !== undefined && !attempt.ended) this.stop(attempt, error);
+    const rival = this.#rival;
+    this.#rival = undefined;
     this.cluster.waiting.delete(this);
-    this.#endAttempt(outcome, this.cluster.clock.now());
-    const isCallers = outcome.reason === "aborted" || outcome.reason === "call";
-    if (this.#finish(isCallers ? "ignored" : "failure")) this.fail(error);
+    this.#drop(attempt, outcome, error);
+    this.#drop(rival, outcome.kind === "ignored" ? outcome : overtakenOutcome, error);
+    if (this.#finish(outcome)) this.fail(error);
   }
 
-  #endAttempt(outcome: Outcome, now: number): void {
-    const { attempt, cluster } = this;
+  /** Ends an attempt that is under way, if it is. */
+  #drop(attempt: Attempt | undefined, outcome: Outcome, error: Error): void {
+    if (attempt === undefined || attempt.ended) return;
+    this.stop(attempt, error);
+    this.#endAttempt(attempt, outcome, this.cluster.clock.now());
+  }
+
+  #endAttempt(attempt: Attempt | undefined, outcome: Outcome, now: number): void {
+    const { cluster } = this;
     if (attempt === undefined || attempt.ended) return;
     cluster.settle(attempt, outcome, now);
+    if (attempt.number > 1 && this.#extras > 0) {
+      this.#extras--;
+      cluster.extraEnded();
+    }
     if (attemptEnds.hasSubscribers) {
       attemptEnds.publish({
         service: cluster.name,
@@ -440,32 +661,52 @@ export abstract class Call implements CallInfo, Deadline {
   /** Ends the call before anything was sent for it. */
   #reject(code: BalancerErrorCode, message: string): void {
     if (rejects.hasSubscribers) rejects.publish({ service: this.cluster.name, code, message });
-    this.#failWith(code, message);
+    this.#failWith(code, message, unsent);
   }
 
-  #failWith(code: BalancerErrorCode, message: string): void {
-    if (this.#finish("failure"))
-      this.fail(new BalancerError(code, this.cluster.name, message, this.#lastError));
+  #failWith(code: BalancerErrorCode, message: string, outcome: Outcome): void {
+    const error = new BalancerError(code, this.cluster.name, message, this.#record?.lastError);
+    if (this.#finish(outcome)) this.fail(error);
   }
 
   /** False if the call is over already: stopping an attempt and publishing events run code that may end the call. */
-  #finish(outcome: Outcome["kind"]): boolean {
+  #finish(outcome: Outcome): boolean {
     if (this.#phase === "over") return false;
+    const { cluster } = this;
+    const isCallers = outcome.reason === "aborted" || outcome.reason === "call";
+    const isFailure = outcome.kind !== "success" && !isCallers;
+    if (this.#phase === "admission") cluster.admission?.left(this);
     this.#phase = "over";
-    this.cluster.deadlines.remove(this);
-    this.cluster.callEnded();
+    cluster.deadlines.remove(this);
+    for (; this.#extras > 0; this.#extras--) cluster.extraEnded();
+    if (this.#context !== undefined) this.#leaveContext(this.#context, isFailure);
+    cluster.callEnded();
     this.released();
     if (callEnds.hasSubscribers) {
       callEnds.publish({
-        service: this.cluster.name,
+        service: cluster.name,
         method: this.method,
         path: this.path,
         call: this,
-        outcome,
+        outcome: isFailure ? "failure" : outcome.kind,
         attempts: this.#attempts,
       });
     }
+    // Last, as it lets others go.
+    if (this.#isCounted && cluster.admission !== undefined) {
+      const now = cluster.clock.now();
+      const latencyMs = (this.#answeredAt || now) - this.#admittedAt;
+      cluster.admission.ended(this.#ticket, outcome, latencyMs, now);
+    }
     return true;
+  }
+
+  #leaveContext(context: CallContext, isFailure: boolean): void {
+    if (this.#onContextAbort !== undefined) {
+      context.signal?.removeEventListener("abort", this.#onContextAbort);
+    }
+    // What could be done was done here: whoever waits for this program's own answer need not ask for it again.
+    if (isFailure && !this.hasFallback) context.noteFailureBelow();
   }
 
   #wakeAt(at: number): void {
@@ -476,20 +717,12 @@ export abstract class Call implements CallInfo, Deadline {
   }
 
   #remember(node: Node, outcome: Outcome, error: unknown): void {
-    if (outcome.reason !== "shortage") {
-      this.#tried ??= [];
-      if (!this.#tried.includes(node)) this.#tried.push(node);
-    }
-    this.#history ??= [];
-    this.#history.push(`${node.key} ${outcome.detail || outcome.reason}`);
-    if (error !== undefined) this.#lastError = error;
+    this.#record ??= new CallRecord();
+    this.#record.add(node, outcome, error);
   }
 
   #describe(what: string): string {
     const call = `${this.method} ${this.path}`.slice(0, 200);
-    const history = this.#history;
-    if (history === undefined) return `${call}: ${what}`;
-    const attempts = history.length === 1 ? "1 attempt" : `${history.length} attempts`;
-    return `${call}: ${what} in ${attempts}: ${history.join("; ")}`;
+    return `${call}: ${what}${this.#record?.describe() ?? ""}`;
   }
 }

@@ -39,7 +39,10 @@ import { type NodeView, viewOf } from "../core/view.ts";
 import { Guard, type GuardedSet } from "../discovery/guard.ts";
 import { snapshotFile } from "../discovery/snapshot-file.ts";
 import type { ShadowReport } from "../policy/shadow.ts";
+import { HedgeDelay } from "../resilience/hedge-delay.ts";
+import { LatencyFloor } from "../resilience/latency-floor.ts";
 import { RetryBudget } from "../resilience/retry-budget.ts";
+import { Admission, type AdmissionView } from "./admission.ts";
 import type { Call } from "./call.ts";
 import { type CallRules, resolveRules, rulesOf, type WithOptions } from "./call-rules.ts";
 import { Checks } from "./checks.ts";
@@ -49,6 +52,10 @@ import { type CallOptions, FunctionCall, type NodeAttempt } from "./function-cal
 import { NodeSet } from "./node-set.ts";
 import { type ClusterOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { TlsFiles } from "./tls-files.ts";
+
+/** Retries at once that the breaker lets through: Envoy's retry budget, 20% of the calls under way and at least 3. */
+const retryShare = 0.2;
+const leastRetries = 3;
 
 export class Cluster implements AsyncDisposable {
   static {
@@ -79,9 +86,19 @@ export class Cluster implements AsyncDisposable {
   /** A transport adds a function that counts its connections to a node; undefined for a node without any. @internal */
   readonly connectionCounters: Set<(node: Node) => ConnectionCounts | undefined> = new Set();
 
+  /** Calls that wait for a connection, over all transports. @internal */
+  waitingForConnection = 0;
+  /** What keeps calls back; undefined where no option asks for it. @internal */
+  readonly admission: Admission | undefined;
+
   readonly #guard: Guard;
   readonly #checks: Checks | undefined;
+  /** What retries and hedges are paid from. */
   readonly #budget: RetryBudget | undefined;
+  readonly #hedgeDelay: HedgeDelay | undefined;
+  readonly #latencyFloor: LatencyFloor = new LatencyFloor();
+  /** Retries and hedges under way, those included that wait for their turn. */
+  #extraAttempts = 0;
   readonly #wallOffsetMs: number;
   readonly #createdAt: number;
   readonly #readyWaiters: Set<() => void> = new Set();
@@ -109,6 +126,9 @@ export class Cluster implements AsyncDisposable {
     this.deadlines = new Deadlines(clock);
     this.lag = new LoopLag(clock, () => this.#activeCalls > 0);
     this.#budget = retryBudget === undefined ? undefined : new RetryBudget(retryBudget);
+    const { hedge } = this.options;
+    this.#hedgeDelay = hedge?.share === undefined ? undefined : new HedgeDelay({ percentile: hedge.share });
+    this.admission = this.#createAdmission();
     this.nodeSet = new NodeSet(this.options, (suspect) => this.#guard.confirmGone(suspect.key));
     const { check, snapshot } = this.options;
     const { tls } = this;
@@ -229,6 +249,11 @@ export class Cluster implements AsyncDisposable {
     return explain(this.name, this.options.policy.name, this.nodeSet, call, now, this.#wallOffsetMs);
   }
 
+  /** How limits and breaker stand; undefined where no option asks for either. */
+  get admissionState(): AdmissionView | undefined {
+    return this.admission?.view(this.clock.now());
+  }
+
   /** Plain data for logs: what `nodes` says, and how the service is. */
   toJSON(): Summary {
     const { nodes, failingOpen, closed } = this;
@@ -286,9 +311,24 @@ export class Cluster implements AsyncDisposable {
     this.#guard.close();
     this.#checks?.close();
     this.nodeSet.close();
+    this.admission?.close();
     this.tls.close();
     this.lag.close();
     this.deadlines.close();
+  }
+
+  #createAdmission(): Admission | undefined {
+    const { name, clock, random, limits, breaker } = this.options;
+    if (limits === undefined && breaker === undefined) return undefined;
+    return new Admission({
+      service: name,
+      clock,
+      random,
+      limits,
+      breaker,
+      floorMs: (now) => this.floorMs(now),
+      waitingForConnection: () => this.waitingForConnection,
+    });
   }
 
   #observe(): ServiceObservation {
@@ -364,8 +404,12 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** @internal */
-  callStarted(now: number): void {
+  callStarted(): void {
     this.#activeCalls++;
+  }
+
+  /** @internal */
+  callAdmitted(now: number): void {
     this.#budget?.deposit(now);
   }
 
@@ -377,12 +421,59 @@ export class Cluster implements AsyncDisposable {
 
   /** @internal */
   hasRetryLeft(now: number): boolean {
-    return this.#budget === undefined || this.#budget.available(now) >= 1;
+    return this.#hasExtraLeft && (this.#budget === undefined || this.#budget.available(now) >= 1);
   }
 
   /** @internal */
   withdrawRetry(now: number): boolean {
-    return this.#budget === undefined || this.#budget.withdraw(now);
+    return this.#hasExtraLeft && this.#withdraw(now);
+  }
+
+  /** A retry or hedge that was withdrawn is over. @internal */
+  extraEnded(): void {
+    this.#extraAttempts--;
+  }
+
+  #withdraw(now: number): boolean {
+    if (this.#budget?.withdraw(now) === false) return false;
+    this.#extraAttempts++;
+    return true;
+  }
+
+  /** @internal */
+  hasHedgeLeft(now: number): boolean {
+    return this.#hasExtraLeft && (this.#budget === undefined || this.#budget.hasPlenty(now));
+  }
+
+  /** @internal */
+  withdrawHedge(now: number): boolean {
+    return this.hasHedgeLeft(now) && this.#withdraw(now);
+  }
+
+  /** The breaker's cap on retries and hedges at once. */
+  get #hasExtraLeft(): boolean {
+    const { breaker } = this.options;
+    if (breaker === undefined) return true;
+    const { retries = Math.max(leastRetries, this.#activeCalls * retryShare) } = breaker;
+    return this.#extraAttempts < retries;
+  }
+
+  /** How long after its start a call is sent a second time; `Infinity` for never. @internal */
+  hedgeDelayMs(now: number): number {
+    const { hedge } = this.options;
+    if (hedge === undefined) return Number.POSITIVE_INFINITY;
+    return hedge.afterMs ?? this.#hedgeDelay?.delayMs(now) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The least time in which a call was answered lately; 0 while that is not known. @internal */
+  floorMs(now: number): number {
+    return this.#latencyFloor.floorMs(now);
+  }
+
+  /** An attempt was stopped since another one of its call was answered first. @internal */
+  overtaken(attempt: Attempt, now: number): void {
+    // It would have taken longer still. Left out, slow calls would look rarer with each one that is made good.
+    if (!attempt.isHedge) this.#hedgeDelay?.observe(attempt.waitedMs(now, this.lag.blockedMs(now)), now);
   }
 
   /** @internal */
@@ -396,11 +487,17 @@ export class Cluster implements AsyncDisposable {
   /** @internal */
   answered(attempt: Attempt, good: boolean, now: number): void {
     attempt.answered(good, now, this.lag.blockedMs(now), this.nodeSet.isSample(attempt));
-    if (good) this.nodeSet.answered(attempt, now);
+    if (!good) return;
+    this.nodeSet.answered(attempt, now);
+    const { latencyMs } = attempt;
+    if (latencyMs === undefined) return;
+    this.#latencyFloor.observe(latencyMs, now);
+    if (!attempt.isHedge) this.#hedgeDelay?.observe(latencyMs, now);
   }
 
   /** @internal */
   settle(attempt: Attempt, outcome: Outcome, now: number): void {
+    if (attempt.ended) return;
     const judged = this.nodeSet.judged(attempt, outcome);
     if (attempt.end(judged, now, this.lag.blockedMs(now))) this.nodeSet.settled(attempt, judged, now);
   }

@@ -27,6 +27,17 @@ function createCluster(options: Partial<ClusterOptions> = {}) {
 const refuse = () => Promise.reject(Object.assign(new Error("no"), { code: "ECONNREFUSED" }));
 
 describe("explain", () => {
+  it("says how many calls a node has from all its callers, if it reports that", () => {
+    const { clock, cluster } = createCluster();
+    const node = cluster.nodeSet.nodes.get(a);
+    node?.begin();
+    node?.reported({ inflight: 40 }, clock.now());
+    const explanation = cluster.explain();
+    expect(explanation.nodes.map(({ cost }) => cost.reportedInflight)).toEqual([40, undefined]);
+    expect(explanation.nodes[0]?.cost.load).toBe(41 * 2);
+    expect(String(explanation)).toMatch(/http:\/\/a .* 1 of 40$/m);
+  });
+
   it("gives each node's cost by factor, and its chance to be picked", () => {
     const { cluster } = createCluster();
     const explanation = cluster.explain();

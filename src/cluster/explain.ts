@@ -119,7 +119,7 @@ function table(explanation: Plain, wallNow: number): string {
     node.cost.latencyMs.toFixed(2),
     node.cost.failures.toFixed(2),
     String(Number(node.weight.toFixed(3))),
-    String(node.inflight),
+    inflightOf(node),
     why(node, wallNow),
   ]);
   const head = [
@@ -135,6 +135,12 @@ function table(explanation: Plain, wallNow: number): string {
     "why",
   ];
   return [`${service}: ${policy}`, ...notes, ...align([head, ...rows])].join("\n");
+}
+
+/** Our own calls, and of how many all told, if the node says so. */
+function inflightOf({ inflight, cost }: ExplainedNode): string {
+  const { reportedInflight } = cost;
+  return reportedInflight === undefined ? String(inflight) : `${inflight} of ${Math.round(reportedInflight)}`;
 }
 
 function why(node: ExplainedNode, wallNow: number): string {

@@ -1,9 +1,12 @@
 /** `cluster.call`: a call through any client, as a function that is given a node and a signal. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Attempt } from "../core/attempt.ts";
 import { outcomeOfError, outcomeOfStatus } from "../core/classify.ts";
+import type { BalancerError } from "../core/errors.ts";
+import { isMadeGood, retryHeader } from "../core/layers.ts";
 import type { Node } from "../core/node.ts";
 import { OptionReader, show } from "../core/option-reader.ts";
-import { ignored, type Outcome, success } from "../core/outcome.ts";
+import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
 import { Call } from "./call.ts";
 import { type CallRules, readRules, type WithOptions } from "./call-rules.ts";
 import type { Cluster } from "./cluster.ts";
@@ -29,6 +32,8 @@ export interface CallOptions extends WithOptions {
   readonly path?: string | undefined;
   /** Gives the call up when aborted. */
   readonly signal?: AbortSignal | undefined;
+  /** Makes the result of a call that failed; what it throws or rejects with is the call's error then. */
+  readonly fallback?: ((error: BalancerError) => unknown) | undefined;
   /**
    * Says what the function's result, or what it threw, means for the node. Default: by the `status` or
    * `statusCode` of a result or error (5xx and 429 are failures) and by the codes of Node's errors.
@@ -46,10 +51,14 @@ export class FunctionCall<T> extends Call {
   readonly #function: Function<T>;
   readonly #classify: NonNullable<CallOptions["classify"]>;
   readonly #signal: AbortSignal | undefined;
+  readonly #fallback: CallOptions["fallback"];
   readonly #resolve: (result: T) => void;
   readonly #reject: (error: unknown) => void;
   readonly #onAbort: () => void;
-  #controller: AbortController | undefined = undefined;
+  /** Runs something in the asynchronous context of the caller: a later attempt begins in that of a timer. */
+  readonly #inCallersContext: <R>(work: () => R) => R = AsyncLocalStorage.snapshot();
+  /** Of the attempt under way; of two when the call is hedged. */
+  readonly #controllers: Map<Attempt, AbortController> = new Map();
 
   /** @throws TypeError or RangeError for bad options, as a rejection. */
   static async run<T>(
@@ -78,6 +87,7 @@ export class FunctionCall<T> extends Call {
     this.#function = call;
     this.#classify = options.classify;
     this.#signal = options.signal;
+    this.#fallback = options.fallback;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#onAbort = () => this.abort(options.signal?.reason);
@@ -99,24 +109,39 @@ export class FunctionCall<T> extends Call {
 
   protected send(attempt: Attempt): void {
     const controller = new AbortController();
-    this.#controller = controller;
+    this.#controllers.set(attempt, controller);
     const { node, number } = attempt;
     const headers = headersOf(this.addedHeaders);
     // The function's own throw and its rejection are the same thing to the caller.
     new Promise<T>((resolve) => {
-      resolve(this.#function({ node, signal: controller.signal, attempt: number, headers }));
+      const given = { node, signal: controller.signal, attempt: number, headers };
+      resolve(this.#inCallersContext(() => this.#function(given)));
     }).then(
       (result) => this.#returned(attempt, result),
       (error: unknown) => this.#threw(attempt, error),
     );
   }
 
-  protected stop(_attempt: Attempt, error: Error): void {
-    this.#controller?.abort(error);
+  protected canRace(): boolean {
+    return true;
+  }
+
+  protected stop(attempt: Attempt, error: Error): void {
+    this.#controllers.get(attempt)?.abort(error);
+  }
+
+  protected override get hasFallback(): boolean {
+    return this.#fallback !== undefined;
   }
 
   protected fail(error: Error): void {
-    this.#reject(error);
+    const fallback = this.#fallback;
+    if (fallback === undefined || !isMadeGood(error)) this.#reject(error);
+    else
+      new Promise((resolve) => resolve(fallback(error))).then(
+        (result) => this.#resolve(result as T),
+        this.#reject,
+      );
   }
 
   protected released(): void {
@@ -126,11 +151,12 @@ export class FunctionCall<T> extends Call {
   #returned(attempt: Attempt, result: T): void {
     if (attempt.ended) return;
     attempt.statusCode = statusOf(result);
-    const outcome = this.#classified({ result });
+    const outcome = this.#classified({ result }, result);
     if (attempt.ended) return;
-    const isRetryStatus = this.rules.retry.statuses.has(Number(outcome.detail));
-    if (outcome.kind === "failure" && isRetryStatus && this.tryAgain(outcome, undefined, false, 0)) return;
-    this.answered(outcome.kind === "success", false);
+    const isRetryStatus =
+      outcome.reason === "status" && this.rules.retry.statuses.has(Number(outcome.detail));
+    if (isRetryStatus && this.tryAgain(attempt, outcome, undefined, false, 0)) return;
+    this.answered(attempt, outcome.kind === "success", false);
     this.complete(outcome);
     this.#resolve(result);
   }
@@ -138,29 +164,31 @@ export class FunctionCall<T> extends Call {
   #threw(attempt: Attempt, error: unknown): void {
     if (attempt.ended) return;
     attempt.statusCode = statusOf(error);
-    const outcome = this.#classified({ error });
+    const outcome = this.#classified({ error }, error);
     if (attempt.ended) return;
     if (outcome.kind === "success" || this.#isFinalStatus(outcome)) {
       // The node answered, only not what the caller wanted: a 404 is nothing to try again.
-      this.answered(outcome.kind === "success", false);
+      this.answered(attempt, outcome.kind === "success", false);
       this.complete(outcome);
       this.#reject(error);
       return;
     }
-    this.attemptFailed(outcome, error as Error, this.isUnsent());
+    this.attemptFailed(attempt, outcome, error as Error, this.isUnsent());
   }
 
   /** A status that `retry.statuses` does not name: an answer like any other, thrown or returned. */
   #isFinalStatus(outcome: Outcome): boolean {
+    if (outcome.reason === "dependency") return true;
     const status = outcome.reason === "status" ? Number(outcome.detail) : Number.NaN;
     return !Number.isNaN(status) && !this.rules.retry.statuses.has(status);
   }
 
-  #classified(ended: { readonly result?: unknown; readonly error?: unknown }): Outcome {
+  #classified(ended: { readonly result?: unknown; readonly error?: unknown }, answer: unknown): Outcome {
     try {
       const outcome = this.#classify(ended);
       if (!isOutcome(outcome)) throw new TypeError(`classify must return an outcome, got ${show(outcome)}`);
-      return outcome;
+      const isFinal = outcome.kind === "failure" && headerOf(answer, retryHeader) === "no";
+      return isFinal ? failure("dependency", outcome.detail) : outcome;
     } catch (error) {
       this.cancel(error as Error);
       return ignored("call", "classify threw");
@@ -188,6 +216,7 @@ function resolveCallOptions(base: CallRules, given: CallOptions) {
     idempotent: rules.idempotent ?? (method !== undefined && rules.retry.methods.has(method.toUpperCase())),
     classify: options.function<NonNullable<CallOptions["classify"]>>("classify") ?? outcomeOf,
     signal: options.object<AbortSignal>("signal", ["addEventListener"]),
+    fallback: options.function<NonNullable<CallOptions["fallback"]>>("fallback"),
   };
   options.end();
   return resolved;
@@ -215,4 +244,16 @@ function statusOf(ended: unknown): number | undefined {
   if (typeof status === "number") return status;
   if (typeof statusCode === "number") return statusCode;
   return typeof response === "object" ? statusOf(response) : undefined;
+}
+
+/** A header of a fetch Response (got and undici have plain objects), or of the response inside an error. */
+function headerOf(answer: unknown, name: string): string | undefined {
+  if (typeof answer !== "object" || answer === null) return undefined;
+  const { headers, response } = answer as { readonly headers?: unknown; readonly response?: unknown };
+  if (typeof headers === "object" && headers !== null) {
+    if ("get" in headers && typeof headers.get === "function") return headers.get(name) ?? undefined;
+    const value = (headers as Readonly<Record<string, unknown>>)[name];
+    return typeof value === "string" ? value : undefined;
+  }
+  return headerOf(response, name);
 }

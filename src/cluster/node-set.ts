@@ -180,7 +180,7 @@ export class NodeSet {
       if (outcome.kind === "failure" && node.drainCause === undefined && node.isFit) {
         this.#judge(node, outcome, now);
       } else if (outcome.kind === "success" && node.spared) this.#unspare(node, now);
-    } else if (outcome.kind === "success") {
+    } else if (outcome.kind === "success" || outcome.reason === "dependency") {
       this.#passTrial(attempt, now);
     } else if (health.kind === "probing" && attempt.startedAt >= health.since) {
       this.#failTrial(attempt, health, outcome, now);

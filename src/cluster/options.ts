@@ -14,6 +14,19 @@ import { type ShadowedPolicy, withShadow } from "../policy/shadow.ts";
 import type { RetryRules } from "../resilience/retry.ts";
 import type { RetryBudgetOptions } from "../resilience/retry-budget.ts";
 import { resolveRetry } from "./call-rules.ts";
+import { type Fallback, resolveFallback } from "./fallback-options.ts";
+import {
+  type BreakerOptions,
+  type BreakerRules,
+  type HedgeOptions,
+  type HedgeRules,
+  type LimitOptions,
+  type LimitRules,
+  resolveBreaker,
+  resolveDeadlineHeader,
+  resolveHedge,
+  resolveLimits,
+} from "./limit-options.ts";
 
 export interface TimeoutOptions {
   /**
@@ -177,6 +190,25 @@ export interface ClusterOptions {
   readonly timeouts?: TimeoutOptions | undefined;
   /** `false`: every call is sent once, whatever happens. */
   readonly retry?: false | RetryOptions | undefined;
+  /**
+   * Sends a call a second time, to another node, when it takes unusually long: only calls that may run twice, and
+   * paid from the budget of retries. Off by default: it costs calls.
+   */
+  readonly hedge?: HedgeOptions | undefined;
+  /** How many calls go out at once, and how many in a second. Off by default: only the program knows the numbers. */
+  readonly limits?: LimitOptions | undefined;
+  /**
+   * Refuses calls at once while a service does not answer them. `true` for its defaults. Off by default: a program has
+   * to be ready for ERR_CIRCUIT_OPEN.
+   */
+  readonly breaker?: boolean | BreakerOptions | undefined;
+  /** What a caller is given in place of an error: a response, or a function that makes one. */
+  readonly fallback?: Fallback | undefined;
+  /**
+   * The request header in which the next service is told how long it has: "grpc-timeout" in gRPC's format, any other
+   * name in whole milliseconds. Off by default: a header that nobody reads is a cost.
+   */
+  readonly deadlineHeader?: string | undefined;
   readonly health?: HealthOptions | undefined;
   readonly connections?: ConnectionOptions | undefined;
   readonly tls?: TlsOptions | undefined;
@@ -216,6 +248,11 @@ export interface ResolvedOptions {
   readonly retry: RetryRules;
   /** Undefined: no limit. */
   readonly retryBudget: RetryBudgetOptions | undefined;
+  readonly hedge: HedgeRules | undefined;
+  readonly limits: LimitRules | undefined;
+  readonly breaker: BreakerRules | undefined;
+  readonly fallback: Fallback | undefined;
+  readonly deadlineHeader: string | undefined;
   readonly check: HealthCheck | undefined;
   readonly ejection: EjectionRules | undefined;
   readonly warmUpMs: number;
@@ -246,6 +283,8 @@ export function resolveOptions(given: ClusterOptions): ResolvedOptions {
   const policy = options.object<Policy>("policy", ["build"]) ?? leastCost({ random });
   const shadow = options.object<Policy>("shadow", ["build"]);
   const shadowed = shadow === undefined ? undefined : withShadow(policy, shadow);
+  const breaker = resolveBreaker(options.value("breaker"));
+  const connections = resolveConnections(options.nested("connections"));
   const resolved: ResolvedOptions = {
     name,
     discovery: resolveDiscovery(options.value("discovery")),
@@ -253,8 +292,16 @@ export function resolveOptions(given: ClusterOptions): ResolvedOptions {
     shadowed,
     timeouts: resolveTimeouts(options.nested("timeouts")),
     ...resolveRetry(options.value("retry")),
+    hedge: resolveHedge(options.value("hedge")),
+    limits: resolveLimits(options.value("limits")),
+    breaker,
+    fallback: resolveFallback(options.value("fallback")),
+    deadlineHeader: resolveDeadlineHeader(options.string("deadlineHeader")),
     ...resolveHealth(options.nested("health")),
-    connections: resolveConnections(options.nested("connections")),
+    connections: {
+      ...connections,
+      total: Math.min(connections.total, breaker?.connections ?? connections.total),
+    },
     tls: resolveTls(options.nested("tls")),
     host: options.string("host"),
     zone: options.string("zone"),

@@ -105,7 +105,7 @@ describe("zones", () => {
     cluster.drain(address(0));
     // A third of the capacity for half of the callers: two thirds stay. Four standard deviations are 60.
     const counts = await countBy(cluster, 1_000, ({ zone }) => zone ?? "");
-    expect(Math.abs((counts["a"] ?? 0) - 667)).toBeLessThan(60);
+    expect(Math.abs((counts.a ?? 0) - 667)).toBeLessThan(60);
   });
 
   it("are those of the view for its calls, also after a change of the set", async () => {
@@ -117,7 +117,7 @@ describe("zones", () => {
     expect(await countBy(view, 50, ({ zone }) => zone ?? "")).toEqual({ b: 50 });
     // Zone a now has two fifths of the capacity for half of the callers.
     const counts = await countBy(cluster, 50, ({ zone }) => zone ?? "");
-    expect(counts["a"]).toBeGreaterThan(counts["b"] ?? 0);
+    expect(counts.a).toBeGreaterThan(counts.b ?? 0);
   });
 });
 

@@ -25,6 +25,8 @@ export class Attempt {
   isTimed = true;
   /** It decides whether its node, half open, comes back. */
   isTrial = false;
+  /** It was sent while another one of the same call was under way. */
+  isHedge = false;
 
   constructor(node: Node, number: number, now: number, blockedMs: number) {
     this.node = node;

@@ -87,6 +87,19 @@ const cases: readonly {
     { service: "orders", code: "ERR_CLOSED", message: "the cluster is closed" },
     "orders: refused, ERR_CLOSED: the cluster is closed",
   ],
+  [
+    "evenkeel:shed",
+    {
+      service: "orders",
+      method: "GET",
+      path: "/v1/orders?secret=1",
+      priority: "sheddable",
+      reason: "concurrency",
+      inflight: 12,
+      limit: 12,
+    },
+    "orders: GET /v1/orders, sheddable, is shed (concurrency): 12 in flight of 12",
+  ],
 ];
 
 test.each(cases)("%s", (name, event, line) => {

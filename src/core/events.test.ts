@@ -13,11 +13,13 @@ describe("events", () => {
       "evenkeel:call:start",
       "evenkeel:discovery:error",
       "evenkeel:discovery:update",
+      "evenkeel:limit:error",
       "evenkeel:node:state",
       "evenkeel:registration:error",
       "evenkeel:registration:state",
       "evenkeel:reject",
       "evenkeel:retry",
+      "evenkeel:shed",
     ]);
     for (const one of Object.values(events)) {
       expect(one).toBe(channel(one.name));

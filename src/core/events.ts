@@ -6,6 +6,7 @@
  * diagnosticsChannel.subscribe("evenkeel:node:state", (event) => console.log(event));
  */
 import { type Channel, channel } from "node:diagnostics_channel";
+import type { CallPriority } from "./contracts.ts";
 import type { BalancerErrorCode } from "./errors.ts";
 import type { NodeState } from "./view.ts";
 
@@ -107,10 +108,29 @@ export interface RetryEvent {
   readonly detail: string;
 }
 
+export interface LimitErrorEvent {
+  readonly service: string;
+  /** Why a rate limit that is shared could not be asked. The call went out. */
+  readonly error: unknown;
+}
+
 export interface RejectEvent {
   readonly service: string;
   readonly code: BalancerErrorCode;
   readonly message: string;
+}
+
+/** A protected server of this process refused a call before its work began. */
+export interface ShedEvent {
+  /** The server's own name. */
+  readonly service: string;
+  readonly method: string;
+  readonly path: string;
+  readonly priority: CallPriority;
+  readonly reason: "deadline" | "event loop" | "concurrency";
+  /** Calls in flight, and the most that may be. */
+  readonly inflight: number;
+  readonly limit: number;
 }
 
 export interface Events {
@@ -125,6 +145,8 @@ export interface Events {
   readonly "evenkeel:registration:error": RegistrationErrorEvent;
   readonly "evenkeel:retry": RetryEvent;
   readonly "evenkeel:reject": RejectEvent;
+  readonly "evenkeel:shed": ShedEvent;
+  readonly "evenkeel:limit:error": LimitErrorEvent;
 }
 
 function typedChannel<Name extends keyof Events>(name: Name): Channel<Events[Name]> {
@@ -146,3 +168,5 @@ export const registrationErrors: Channel<RegistrationErrorEvent> = typedChannel(
 );
 export const retries: Channel<RetryEvent> = typedChannel("evenkeel:retry");
 export const rejects: Channel<RejectEvent> = typedChannel("evenkeel:reject");
+export const sheds: Channel<ShedEvent> = typedChannel("evenkeel:shed");
+export const limitErrors: Channel<LimitErrorEvent> = typedChannel("evenkeel:limit:error");

@@ -7,6 +7,7 @@
 import type { CheckedEndpoint } from "./endpoint.ts";
 import { blend, fade } from "./ewma.ts";
 import type { Fleet } from "./fleet.ts";
+import type { LoadReport } from "./load-report.ts";
 import type { Outcome } from "./outcome.ts";
 import { inspectBy } from "./summary.ts";
 import type { NodeState } from "./view.ts";
@@ -18,8 +19,13 @@ const latencyFadeMs = 5_000;
 /** Gain of the failure rate, and how fast it is forgiven (algorithms.md, "least cost"). */
 const failureGain = 0.2;
 const failureFadeMs = 5_000;
+/** How fast a reported number of calls in flight is forgotten (algorithms.md, "least cost", with load reports). */
+const reportFadeMs = 1_000;
 /** Over how long failures are counted for ejection by rate. Envoy and Finagle look back 10 s and 30 s. */
 export const recentWindowMs = 10_000;
+
+/** A node that says nothing for that long begins anew to report (A58: weight_expiration_period). */
+export const reportGapMs = 180_000;
 
 /** Whether the node takes calls. What is `out` waits until `until`, then one trial call decides. */
 export type Health =
@@ -93,6 +99,13 @@ export class Node {
   latencyMs: number;
   /** Share of attempts that fail, from 0 to 1, as of the last refresh. */
   failureRate = 0;
+  /** What it said of itself last, with a good answer; undefined when its last good answer said nothing. */
+  report: LoadReport | undefined = undefined;
+  /** When that was, and since when it has reported without a break that long. */
+  reportedAt: number = Number.NEGATIVE_INFINITY;
+  reportingSince: number = Number.NEGATIVE_INFINITY;
+  /** Calls that it is likely to have in flight from all its callers, as of the last refresh; 0 without a report. */
+  reportedInflight = 0;
   /** True until the first success of a node that joined later: preferably one call at a time. */
   fresh: boolean;
   /** All attempts that ended as success or failure, and those that failed. */
@@ -185,6 +198,11 @@ export class Node {
     };
   }
 
+  /** The time up to which its averages have faded. A picker, which asks no clock, takes it for now. */
+  get asOf(): number {
+    return this.#fadedAt;
+  }
+
   /** Lets the averages fade for the time since they last did. */
   refresh(now: number): void {
     const elapsedMs = now - this.#fadedAt;
@@ -195,11 +213,38 @@ export class Node {
       const failureRate = fade(this.failureRate, 0, elapsedMs, failureFadeMs);
       this.failureRate = failureRate < 1e-6 ? 0 : failureRate;
     }
+    if (this.report !== undefined) {
+      const usual = this.#fleet.inflightPerWeight * this.weight;
+      this.reportedInflight = fade(this.reportedInflight, usual, elapsedMs, reportFadeMs);
+    }
   }
 
   /** Counts a call in. Every begin is paired with one `end`. */
   begin(): void {
     this.inflight++;
+    // Not in the last report, and in the next one.
+    if (this.report !== undefined) this.reportedInflight++;
+  }
+
+  /**
+   * A good answer said how busy the node is, or said nothing of it: one that reports no more must not be judged for
+   * ever by what it said once, and by each call that it was sent since.
+   */
+  reported(report: LoadReport | undefined, now: number): void {
+    this.refresh(now);
+    this.report = report;
+    this.reportedInflight = 0;
+    if (report === undefined) {
+      this.reportedAt = Number.NEGATIVE_INFINITY;
+      return;
+    }
+    if (now - this.reportedAt > reportGapMs) this.reportingSince = now;
+    this.reportedAt = now;
+    const { inflight } = report;
+    if (inflight === undefined) return;
+    this.reportedInflight = inflight;
+    const { weight } = this.endpoint;
+    if (weight > 0) this.#fleet.observeInflight(inflight / weight);
   }
 
   /** The final headers of a successful answer came after `elapsedMs`. */
@@ -232,8 +277,10 @@ export class Node {
     }
     this.refresh(now);
     this.failures++;
-    this.recentFailures.add(1, now);
     this.failureRate = blend(this.failureRate, 1, failureGain);
+    // It is there and does its work; what it needs does not.
+    if (outcome.reason === "dependency") return;
+    this.recentFailures.add(1, now);
     this.consecutiveFailures++;
     this.lastFailureAt = now;
   }
@@ -274,6 +321,9 @@ export class Node {
     this.consecutiveFailures = 0;
     this.recentCalls.clear();
     this.recentFailures.clear();
+    this.report = undefined;
+    this.reportedAt = Number.NEGATIVE_INFINITY;
+    this.reportedInflight = 0;
     this.spared = false;
   }
 }

@@ -19,6 +19,11 @@ export type FailureReason =
   | "reset"
   /** The node answered with a status that counts as failure (5xx, 429). */
   | "status"
+  /**
+   * The node answered that something it depends on failed, and that asking again is no use (`evenkeel-retry: no`). It
+   * shows in the node's failure rate, and takes no node out: it would be no other on the next one.
+   */
+  | "dependency"
   /** Anything else that the transport reports. */
   | "error";
 
@@ -32,6 +37,10 @@ export type IgnoredReason =
   | "busy"
   /** The node closed the connection in good order before it had processed the call. */
   | "closing"
+  /** The call ended without having been sent. */
+  | "unsent"
+  /** Another attempt of the same call was answered first. */
+  | "hedged"
   /** The call's own deadline cut the attempt short, before the node had a fair time to answer. */
   | "deadline"
   /** The call itself was at fault (an invalid header, a body that threw). */

@@ -14,6 +14,11 @@ const failures: ReadonlyMap<number, Outcome> = new Map(
   ].map((code) => [code, failure("status", status[code] ?? String(code))]),
 );
 
+/** Whether the status is one that speaks against whoever gave it. */
+export function isFailure(code: number): boolean {
+  return failures.has(code);
+}
+
 const dropped = failure("reset", "connection dropped");
 const refused = failure("reset", "stream refused");
 const goAway = ignored("closing", "GOAWAY");

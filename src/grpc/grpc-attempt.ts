@@ -9,7 +9,9 @@ import { connectivityState, experimental, type Metadata, status } from "@grpc/gr
 import type { Attempt } from "../core/attempt.ts";
 import type { Deadline } from "../core/deadlines.ts";
 import { attemptEnds, attemptStarts } from "../core/events.ts";
+import { priorityHeader, retryHeader } from "../core/layers.ts";
 import type { Node } from "../core/node.ts";
+import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
 import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { outcomeOfEnd } from "./classify.ts";
 import type { GrpcCall } from "./grpc-call.ts";
@@ -102,6 +104,7 @@ export class GrpcAttempt implements Deadline, Listener {
   createCall(metadata: Metadata, host: string, method: string, listener: Listener, callId?: number): Sent {
     this.#listener = listener;
     this.#isBegun = true;
+    if (this.#call.priority !== "default") metadata.set(priorityHeader, this.#call.priority);
     if (attemptStarts.hasSubscribers) this.#publishStart(metadata);
     const sent = this.#subchannel.getRealSubchannel().createCall(metadata, host, method, this, callId);
     this.#sent = sent;
@@ -120,7 +123,11 @@ export class GrpcAttempt implements Deadline, Listener {
     this.#isAnswered = true;
     const { definition, cluster } = this.#call;
     // How a unary call went is known at its end, which comes with it; a stream's may be hours away.
-    if (definition.isStream && !this.isOver) cluster.answered(this.attempt, true, cluster.clock.now());
+    if (definition.isStream && !this.isOver) {
+      const now = cluster.clock.now();
+      cluster.answered(this.attempt, true, now);
+      this.#call.answered(now);
+    }
     this.#listener?.onReceiveMetadata(metadata);
   }
 
@@ -176,8 +183,13 @@ export class GrpcAttempt implements Deadline, Listener {
   /** Ends the attempt, and gives the status as grpc-js is to see it. */
   #settle(ended: Status): Status {
     const isRefused = ended.rstCode === refusedStream;
-    const outcome = this.#verdict ?? this.#outcomeOf(ended.code, ended.details, isRefused);
+    let outcome = this.#verdict ?? this.#outcomeOf(ended.code, ended.details, isRefused);
+    // A lower layer has tried to make it good: the node did its work.
+    if (outcome.kind === "failure" && ended.metadata.get(retryHeader)[0] === "no") {
+      outcome = failure("dependency", outcome.detail);
+    }
     const now = this.#end(outcome);
+    if (ended.code === status.OK) this.#noteLoad(ended.metadata, now);
     if (ended.code === status.OK || this.#isAnswered) return ended;
     if (ended.code !== status.UNAVAILABLE && !isRefused) return ended;
     return this.#call.direct(this, outcome, ended, isRefused, now);
@@ -205,6 +217,14 @@ export class GrpcAttempt implements Deadline, Listener {
     cluster.settle(attempt, outcome, now);
     if (this.#isBegun && attemptEnds.hasSubscribers) this.#publishEnd(outcome, now);
     return now;
+  }
+
+  /** What the node says of its load, with a good answer. */
+  #noteLoad(trailers: Metadata, now: number): void {
+    const { node } = this;
+    const [written] = trailers.get(loadReportTrailer);
+    if (written === undefined && node.report === undefined) return;
+    node.reported(Buffer.isBuffer(written) ? decodeLoadReport(written) : undefined, now);
   }
 
   #publishStart(metadata: Metadata): void {

@@ -14,6 +14,8 @@ import { callEnds, callStarts, retries } from "../core/events.ts";
 import type { Node } from "../core/node.ts";
 import type { Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
+import { outcomeOfEnd } from "./classify.ts";
+import { Gate } from "./gate.ts";
 import { GrpcAttempt, type Status } from "./grpc-attempt.ts";
 import type { GrpcService } from "./grpc-service.ts";
 import type { MethodConfig } from "./method-config.ts";
@@ -31,7 +33,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   readonly startedAt: number;
   /** Until when it must be over, on the cluster's clock; `Infinity` for a stream. */
   readonly endsAt: number;
-  readonly priority: CallPriority | undefined;
+  readonly priority: CallPriority;
   readonly #metadata: Metadata;
   #tried: Node[] | undefined = undefined;
   #attempts = 0;
@@ -39,7 +41,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   /** Attempts before the latest that have not ended, as hedging has them. */
   #others: GrpcAttempt[] | undefined = undefined;
   #addedPushback = false;
+  /** Retries that were granted out of the budget. */
+  #extras = 0;
   #isOver = false;
+  readonly #gate: Gate | undefined;
 
   // What grpc-js reads of the answer of a ConfigSelector.
   readonly methodConfig: MethodConfig;
@@ -65,7 +70,9 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.methodConfig = methodConfig ?? service.methodConfig;
     this.dynamicFilterFactories = [this];
     service.callStarted();
-    cluster.callStarted(now);
+    cluster.callStarted();
+    this.#gate = cluster.admission && new Gate(this, cluster.admission);
+    if (this.#gate === undefined) cluster.callAdmitted(now);
     if (callStarts.hasSubscribers) {
       callStarts.publish({ service: cluster.name, method: this.method, path: method.path, call: this });
     }
@@ -159,7 +166,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     const asked = Number(ended.metadata.get(pushback)[0] ?? 0);
     const { number } = failed.attempt;
     const delayMs =
-      asked >= 0
+      asked >= 0 && outcome.reason !== "dependency"
         ? retryDelayMs(
             {
               outcome,
@@ -174,6 +181,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
           )
         : undefined;
     const isDenied = delayMs === undefined || !cluster.withdrawRetry(now);
+    if (!isDenied) this.#extras++;
     ended.metadata.set(pushback, isDenied ? "-1" : String(Math.round(delayMs)));
     this.#addedPushback = true;
     // Without its code, grpc-js does not know that it could send the call again by itself.
@@ -194,14 +202,19 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return ended;
   }
 
-  // A filter that changes nothing and learns of the end.
+  /** The answer of a stream has begun. */
+  answered(now: number): void {
+    this.#gate?.answered(now);
+  }
+
+  // A filter that changes nothing: it may keep a call back, and learns of its end.
 
   createFilter(): Filter {
     return this;
   }
 
   sendMetadata(metadata: Promise<Metadata>): Promise<Metadata> {
-    return metadata;
+    return this.#gate === undefined ? metadata : this.#gate.enter(metadata);
   }
 
   receiveMetadata(metadata: Metadata): Metadata {
@@ -228,6 +241,11 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.#latest?.callEnded(code, details);
     if (this.#others !== undefined) for (const attempt of this.#others) attempt.callEnded(code, details);
     const { cluster } = this;
+    if (this.#gate !== undefined) {
+      const outcome = outcomeOfEnd({ code, details, isRefused: false, isClosing: false, hadItsChance: true });
+      this.#gate.left(outcome, cluster.clock.now());
+    }
+    for (; this.#extras > 0; this.#extras--) cluster.extraEnded();
     cluster.callEnded();
     this.service.callEnded();
     if (callEnds.hasSubscribers) {

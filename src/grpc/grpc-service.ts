@@ -24,7 +24,7 @@ export class GrpcService {
   readonly methods: Methods;
   /** Attempts that have been sent and have not ended. */
   readonly running: Set<GrpcAttempt> = new Set();
-  readonly deadlines: Deadlines<GrpcAttempt>;
+  readonly deadlines: Deadlines;
   /** What grpc-js is told of retries: it makes them, and each failed attempt says whether and when. */
   readonly methodConfig: MethodConfig;
   /** Told when the service is closed. */

@@ -4,6 +4,7 @@
  */
 import { InterceptingCall, type Interceptor, type NextCall, status } from "@grpc/grpc-js";
 import { type CallContext, currentContext } from "../resilience/call-context.ts";
+import { isFailure } from "./classify.ts";
 import type { Methods } from "./methods.ts";
 
 type Options = Parameters<NextCall>[0];
@@ -19,26 +20,26 @@ export function createInterceptor(methods: Methods): Interceptor {
 }
 
 function inherit(context: CallContext, options: Options, nextCall: NextCall): ReturnType<NextCall> {
-  const remainingMs = context.remainingMs();
-  const deadline = leastDeadline(options.deadline, remainingMs);
+  const deadline = leastDeadline(options.deadline, context.remainingMs());
   const call = nextCall(deadline === undefined ? options : { ...options, deadline });
   const { signal } = context;
-  if (signal === undefined) return call;
   const onAbort = (): void =>
     call.cancelWithStatus(
       status.CANCELLED,
-      `the call that this one is part of was aborted: ${signal.reason}`,
+      `the call that this one is part of was aborted: ${signal?.reason}`,
     );
   return new InterceptingCall(call, {
     start(metadata, _listener, next) {
       next(metadata, {
         onReceiveStatus(ended, nextStatus) {
-          signal.removeEventListener("abort", onAbort);
+          signal?.removeEventListener("abort", onAbort);
+          // What could be done was done here: whoever waits for the handler need not ask it again.
+          if (isFailure(ended.code)) context.noteFailureBelow();
           nextStatus(ended);
         },
       });
-      if (signal.aborted) onAbort();
-      else signal.addEventListener("abort", onAbort, { once: true });
+      if (signal?.aborted === true) onAbort();
+      else signal?.addEventListener("abort", onAbort, { once: true });
     },
   });
 }

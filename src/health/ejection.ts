@@ -63,7 +63,7 @@ export function judge(
   surroundings: () => Surroundings,
   now: number,
 ): Verdict {
-  if (outcome.kind !== "failure") return "stay";
+  if (outcome.kind !== "failure" || outcome.reason === "dependency") return "stay";
   if (outcome.reason === "refused" || outcome.reason === "unreachable") {
     return surroundings().inService > 1 ? "down" : "spare";
   }

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Dispatcher } from "undici";
+import type { Attempt } from "../core/attempt.ts";
 import { outcomeOfStatus } from "../core/classify.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import { type Outcome, success } from "../core/outcome.ts";
@@ -16,21 +17,24 @@ const discardMs = 1_000;
 type Controller = Dispatcher.DispatchController;
 type Headers = IncomingHttpHeaders;
 
-/** The call that the attempt belongs to. */
+/** The call that the attempt belongs to, which may have another one under way. */
 export interface AttemptListener {
   readonly clock: Clock;
-  /** It has waited for so long for a connection while other requests used those that there are. */
-  leftLine(waitedMs: number): void;
-  /** @param waited the request had to wait for its connection. */
-  started(controller: Controller, waited: boolean): void;
+  /** The request goes out. */
+  started(observer: AttemptObserver, controller: Controller): void;
   /** A 1xx answer. */
   informed(status: number, headers: Headers, message: string | undefined): void;
   /** Final headers. False when the answer is not wanted, because the call goes on elsewhere. */
-  responded(status: number, headers: Headers, message: string | undefined, outcome: Outcome): boolean;
+  responded(
+    observer: AttemptObserver,
+    status: number,
+    headers: Headers,
+    message: string | undefined,
+  ): boolean;
   received(chunk: Buffer): void;
-  ended(trailers: Headers, outcome: Outcome): void;
-  upgraded(status: number, headers: Headers, socket: Duplex): void;
-  errored(error: Error, fault: AttemptFault): void;
+  ended(observer: AttemptObserver, trailers: Headers): void;
+  upgraded(observer: AttemptObserver, status: number, headers: Headers, socket: Duplex): void;
+  errored(observer: AttemptObserver, error: Error, fault: AttemptFault): void;
   bodySent(chunk: Buffer): void;
   requestSent(): void;
   responseStarted(): void;
@@ -60,7 +64,11 @@ const refused = new Error("HTTP/2: the node refused the stream (REFUSED_STREAM)"
 
 /** The handler that undici is given for one attempt. Deaf once the attempt is abandoned. */
 export class AttemptObserver implements Dispatcher.DispatchHandler {
+  /** Undefined for a request that belongs to no call. */
+  readonly attempt: Attempt | undefined;
   readonly #listener: AttemptListener;
+  /** What the answer's status, or what the call made of it, means for the node. */
+  outcome: Outcome = success;
   /** Undefined until the request is written to a connection. */
   controller: Controller | undefined = undefined;
   /** `dispatch` has returned: a request that starts later had to wait for its connection. */
@@ -75,19 +83,19 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
   /** Something of the answer came. */
   #heard = false;
   #state: "open" | "discarding" | "abandoned" = "open";
-  #outcome: Outcome = success;
   /** True while the caller's code runs: what it throws comes back as the request's error, and stays true then. */
   #byHandler = false;
   #discarded = 0;
   #discardTimer: Timer | undefined = undefined;
 
-  constructor(listener: AttemptListener) {
+  constructor(attempt: Attempt | undefined, listener: AttemptListener) {
+    this.attempt = attempt;
     this.#listener = listener;
   }
 
   /** It is its turn to be sent. */
   leaveLine(now: number): void {
-    if (this.isInLine) this.#listener.leftLine(now - this.dispatchedAt);
+    if (this.isInLine) this.attempt?.leftLine(now - this.dispatchedAt);
   }
 
   /** Whether it waits for a connection, all of which are in use. */
@@ -111,7 +119,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
     if (this.#state !== "open") return;
     this.#state = "abandoned";
     this.carrier = undefined;
-    this.#listener.errored(error, fault);
+    this.#listener.errored(this, error, fault);
   }
 
   onRequestStart(controller: Controller): void {
@@ -119,7 +127,8 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
     // undici sends a refused stream once more by itself (undici.md).
     if (this.controller !== undefined && this.connection !== undefined) throw refused;
     this.controller = controller;
-    this.#listener.started(controller, this.dispatched);
+    if (this.dispatched) this.attempt?.sent(this.#listener.clock.now());
+    this.#listener.started(this, controller);
   }
 
   onResponseStart(controller: Controller, status: number, headers: Headers, message?: string): void {
@@ -130,9 +139,10 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
       this.#byHandler = false;
       return;
     }
-    this.#outcome = outcomeOfStatus(status);
+    this.outcome = outcomeOfStatus(status);
+    if (this.attempt !== undefined) this.attempt.statusCode = status;
     this.#byHandler = true;
-    const delivered = this.#listener.responded(status, headers, message, this.#outcome);
+    const delivered = this.#listener.responded(this, status, headers, message);
     this.#byHandler = false;
     if (!delivered) this.#discard(controller);
   }
@@ -153,7 +163,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
     this.#leaveCarrier(undefined);
     if (this.#state !== "open") return;
     this.#state = "abandoned";
-    this.#listener.ended(trailers, this.#outcome);
+    this.#listener.ended(this, trailers);
   }
 
   onResponseError(_controller: Controller | null, error: Error): void {
@@ -166,7 +176,7 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
       if (this.#moves++ < mostMoves && carrier.sendAgain(this, options)) return;
     }
     this.#state = "abandoned";
-    this.#listener.errored(isLost ? error.cause : error, this.#faultOf(error, connection));
+    this.#listener.errored(this, isLost ? error.cause : error, this.#faultOf(error, connection));
   }
 
   onRequestUpgrade(_controller: Controller, status: number, headers: Headers, socket: Duplex): void {
@@ -178,7 +188,8 @@ export class AttemptObserver implements Dispatcher.DispatchHandler {
       return;
     }
     this.#state = "abandoned";
-    this.#listener.upgraded(status, headers, socket);
+    if (this.attempt !== undefined) this.attempt.statusCode = status;
+    this.#listener.upgraded(this, status, headers, socket);
   }
 
   onBodySent(chunk: Buffer): void {

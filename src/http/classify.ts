@@ -1,6 +1,8 @@
 /** What an undici error or an HTTP answer means for the node, and what Retry-After asks for. */
+import type { IncomingHttpHeaders } from "node:http";
 import { outcomeOfError } from "../core/classify.ts";
 import { BalancerError, errorCode } from "../core/errors.ts";
+import { retryHeader } from "../core/layers.ts";
 import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { http2CodeOf, isCalmDemanded } from "./http2-errors.ts";
 
@@ -70,6 +72,11 @@ export function outcomeOfTransportError(error: unknown, connected: boolean): Out
   // Before the request was sent, whatever is not "refused" or "unreachable" is a connection that did not come about.
   const isPlain = outcome.reason === "refused" || outcome.reason === "unreachable";
   return isPlain ? outcome : failure("connect", outcome.detail);
+}
+
+/** Whether the answer says that asking again is no use: what it needed has been tried again already. */
+export function mayNotBeRetried(headers: IncomingHttpHeaders): boolean {
+  return headers[retryHeader] === "no";
 }
 
 /** RFC 9110, 10.2.3: seconds or a date. 0 when absent or not understood. */

@@ -14,10 +14,19 @@ import type { Cluster } from "../cluster/cluster.ts";
 import type { Attempt } from "../core/attempt.ts";
 import type { Clock } from "../core/clock.ts";
 import { BalancerError } from "../core/errors.ts";
-import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
+import { isMadeGood } from "../core/layers.ts";
+import { failure, ignored, success } from "../core/outcome.ts";
 import { type AttemptListener, AttemptObserver } from "./attempt-observer.ts";
-import { type AttemptFault, isUnprocessed, outcomeOfFault, retryAfterMs } from "./classify.ts";
+import {
+  type AttemptFault,
+  isUnprocessed,
+  mayNotBeRetried,
+  outcomeOfFault,
+  retryAfterMs,
+} from "./classify.ts";
+import { FallbackAnswer } from "./fallback-answer.ts";
 import { findHeader, withAddedHeaders } from "./headers.ts";
+import { noteLoad } from "./load-header.ts";
 import type { Pools } from "./pools.ts";
 import { bodyKind, ReplayBody, type ReplayMemory } from "./replay.ts";
 
@@ -42,7 +51,11 @@ export class Exchange extends Call implements Controller, AttemptListener {
   readonly #handler: Handler;
   /** The URL was https: only https nodes may get the call. */
   readonly #secure: boolean;
+  /** Of the attempt under way, or of the one that was answered. */
   #observer: AttemptObserver | undefined = undefined;
+  /** Of a second one that is under way. */
+  #rival: AttemptObserver | undefined = undefined;
+  #fallback: FallbackAnswer | undefined = undefined;
   #body: ReplayBody | undefined = undefined;
   /** The connection that was handed over to the caller. */
   #socket: Duplex | undefined = undefined;
@@ -106,7 +119,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
   }
 
   get rawHeaders(): Controller["rawHeaders"] {
-    return this.#observer?.controller?.rawHeaders ?? null;
+    return this.#fallback?.rawHeaders ?? this.#observer?.controller?.rawHeaders ?? null;
   }
 
   get rawTrailers(): Controller["rawTrailers"] {
@@ -116,6 +129,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
   pause(): void {
     this.#paused = true;
     this.#observer?.controller?.pause();
+    this.#rival?.controller?.pause();
   }
 
   resume(): void {
@@ -123,13 +137,17 @@ export class Exchange extends Call implements Controller, AttemptListener {
     // From here on it is the node that is waited for.
     this.bodyHeard();
     this.#observer?.controller?.resume();
+    this.#rival?.controller?.resume();
+    this.#fallback?.resume();
   }
 
   override abort(reason: Error): void {
     if (this.#aborted) return;
     this.#aborted = true;
     this.#reason = reason;
-    super.abort(reason ?? new errors.RequestAbortedError());
+    const error = reason ?? new errors.RequestAbortedError();
+    this.#fallback?.abort(error);
+    super.abort(error);
   }
 
   // What the call asks of its transport.
@@ -142,12 +160,17 @@ export class Exchange extends Call implements Controller, AttemptListener {
     return this.#body === undefined ? bodyKind(this.#options.body) !== "once" : this.#body.canRepeat;
   }
 
+  protected override canRace(): boolean {
+    const { body, upgrade } = this.#options;
+    return bodyKind(body) !== "once" && !upgrade && this.#options.method !== "CONNECT";
+  }
+
   protected override repeating(): void {
     this.#body?.rewind();
   }
 
-  protected override isUnsent(): boolean {
-    return this.#observer?.controller === undefined;
+  protected override isUnsent(attempt: Attempt): boolean {
+    return this.#observerOf(attempt)?.controller === undefined;
   }
 
   protected override bodyIdleError(message: string): Error {
@@ -158,8 +181,16 @@ export class Exchange extends Call implements Controller, AttemptListener {
     return this.#paused;
   }
 
-  protected override isInLine(): boolean {
-    return this.#observer?.isInLine === true;
+  protected override isInLine(attempt: Attempt): boolean {
+    return this.#observerOf(attempt)?.isInLine === true;
+  }
+
+  protected override get hasFallback(): boolean {
+    return this.cluster.options.fallback !== undefined;
+  }
+
+  #observerOf(attempt: Attempt): AttemptObserver | undefined {
+    return this.#rival?.attempt === attempt ? this.#rival : this.#observer;
   }
 
   protected override send(attempt: Attempt): void {
@@ -169,8 +200,9 @@ export class Exchange extends Call implements Controller, AttemptListener {
       this.cancel(new BalancerError("ERR_CONFIG", this.cluster.name, message));
       return;
     }
-    const observer = new AttemptObserver(this);
-    this.#observer = observer;
+    const observer = new AttemptObserver(attempt, this);
+    if (attempt.isHedge) this.#rival = observer;
+    else this.#observer = observer;
     try {
       const accepted = this.#host.pools.get(attempt.node).dispatch(this.#optionsFor(attempt), observer);
       if (attempt.number === 1) this.accepted = accepted;
@@ -181,14 +213,29 @@ export class Exchange extends Call implements Controller, AttemptListener {
     observer.dispatched = true;
   }
 
-  protected override stop(_attempt: Attempt, error: Error): void {
-    this.#observer?.abandon(error, error instanceof BalancerError && error.code === "ERR_DEADLINE");
+  protected override stop(attempt: Attempt, error: Error): void {
+    this.#observerOf(attempt)?.abandon(
+      error,
+      error instanceof BalancerError && error.code === "ERR_DEADLINE",
+    );
     this.#socket?.destroy();
   }
 
   protected override fail(error: Error): void {
     // The caller has the connection: its end is all that there is to tell.
     if (this.#socket !== undefined) return;
+    const { fallback } = this.cluster.options;
+    if (fallback !== undefined && !this.wasAnswered && isMadeGood(error)) {
+      const { method, path } = this;
+      const failed = { service: this.cluster.name, method, path, error };
+      this.#fallback = new FallbackAnswer(this.#handler, this, (failure) => this.#tell(failure));
+      void this.#fallback.deliver(fallback, failed);
+      return;
+    }
+    this.#tell(error);
+  }
+
+  #tell(error: Error): void {
     try {
       this.#handler.onResponseError?.(this, error);
     } catch (thrown) {
@@ -241,32 +288,47 @@ export class Exchange extends Call implements Controller, AttemptListener {
     return this.cluster.clock;
   }
 
-  leftLine(waitedMs: number): void {
-    this.attempt?.leftLine(waitedMs);
-  }
-
-  started(controller: Controller, waited: boolean): void {
+  started(_observer: AttemptObserver, controller: Controller): void {
     if (this.#paused) controller.pause();
-    if (waited) this.attempt?.sent(this.cluster.clock.now());
   }
 
   informed(status: number, headers: Headers, message: string | undefined): void {
     this.#handler.onResponseStart?.(this, status, headers, message);
   }
 
-  /** False when the answer is not delivered, because the call goes on elsewhere. */
-  responded(status: number, headers: Headers, message: string | undefined, outcome: Outcome): boolean {
-    if (this.attempt !== undefined) this.attempt.statusCode = status;
-    if (this.rules.retry.statuses.has(status)) {
+  /** False when the answer is not delivered, because the call goes on elsewhere or has a fallback. */
+  responded(
+    observer: AttemptObserver,
+    status: number,
+    headers: Headers,
+    message: string | undefined,
+  ): boolean {
+    const attempt = observer.attempt as Attempt;
+    if (observer.outcome.kind === "success") noteLoad(attempt.node, headers, this.clock);
+    if (mayNotBeRetried(headers) && observer.outcome.kind === "failure") {
+      observer.outcome = failure("dependency", String(status));
+    } else if (this.rules.retry.statuses.has(status)) {
       const waitMs = retryAfterMs(headers["retry-after"], Date.now());
+      const { outcome } = observer;
       const retried = outcome.kind === "success" ? failure("status", String(status)) : outcome;
-      if (this.tryAgain(retried, undefined, false, waitMs)) return false;
+      if (this.tryAgain(attempt, retried, undefined, false, waitMs)) return false;
+    }
+    if (this.rules.retry.statuses.has(status) && this.hasFallback) {
+      this.endFailed(attempt, observer.outcome, new Error(`the answer was ${status}`));
+      return false;
     }
     const isEventStream = String(headers["content-type"] ?? "").startsWith("text/event-stream");
     if (isEventStream) this.#host.endless.add(this);
-    this.answered(outcome.kind === "success", isEventStream, this.cluster.options.timeouts.bodyIdleMs);
+    const isGood = observer.outcome.kind === "success";
+    this.answered(attempt, isGood, isEventStream, this.cluster.options.timeouts.bodyIdleMs);
+    this.#isAnsweredBy(observer);
     this.#handler.onResponseStart?.(this, status, headers, message);
     return true;
+  }
+
+  #isAnsweredBy(observer: AttemptObserver): void {
+    this.#observer = observer;
+    this.#rival = undefined;
   }
 
   received(chunk: Buffer): void {
@@ -274,8 +336,8 @@ export class Exchange extends Call implements Controller, AttemptListener {
     this.#handler.onResponseData?.(this, chunk);
   }
 
-  ended(trailers: IncomingHttpHeaders, outcome: Outcome): void {
-    this.complete(outcome);
+  ended(observer: AttemptObserver, trailers: IncomingHttpHeaders): void {
+    this.complete(observer.outcome);
     try {
       this.#handler.onResponseEnd?.(this, trailers);
     } catch (error) {
@@ -287,26 +349,35 @@ export class Exchange extends Call implements Controller, AttemptListener {
     this.attempt = undefined;
   }
 
-  upgraded(status: number, headers: Headers, socket: Duplex): void {
-    if (this.attempt !== undefined) this.attempt.statusCode = status;
-    this.answered(true, true);
+  upgraded(observer: AttemptObserver, status: number, headers: Headers, socket: Duplex): void {
+    const attempt = observer.attempt as Attempt;
+    this.answered(attempt, true, true);
+    this.#isAnsweredBy(observer);
     socket.once("close", () => this.complete(success));
     this.#host.endless.add(this);
     try {
       this.#handler.onRequestUpgrade?.(this, status, headers, socket);
     } catch (error) {
-      this.attemptFailed(ignored("call", "the handler threw"), error as Error, false);
+      this.attemptFailed(attempt, ignored("call", "the handler threw"), error as Error, false);
     }
     // The handler may have given the call up.
     if (this.isOver) socket.destroy();
     else this.#socket = socket;
   }
 
-  errored(error: Error, fault: AttemptFault): void {
+  errored(observer: AttemptObserver, error: Error, fault: AttemptFault): void {
     const isOfBody = fault !== "handler" && this.#isOfBody(error);
     const outcome = isOfBody ? ignored("call", "the request body threw") : outcomeOfFault(error, fault);
     // A dispatcher of the program's own may read the body before it says that the request starts.
-    this.attemptFailed(outcome, error, isUnprocessed(fault) && this.#isBodyWhole());
+    this.attemptFailed(
+      observer.attempt as Attempt,
+      outcome,
+      error,
+      isUnprocessed(fault) && this.#isBodyWhole(),
+    );
+    // Of two, the other one goes on.
+    if (observer === this.#observer && this.#rival !== undefined) this.#isAnsweredBy(this.#rival);
+    else if (observer === this.#rival) this.#rival = undefined;
   }
 
   /** Whether another attempt would send all of the body, as it was before the first one. */

@@ -17,7 +17,7 @@ export class PoolDispatcher extends Dispatcher {
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const observer = new AttemptObserver(new HandlerListener(handler, this.#clock));
+    const observer = new AttemptObserver(undefined, new HandlerListener(handler, this.#clock));
     const accepted = this.#pool.dispatch(options, observer);
     observer.dispatched = true;
     return accepted;
@@ -40,9 +40,7 @@ class HandlerListener implements AttemptListener {
     this.clock = clock;
   }
 
-  leftLine(): void {}
-
-  started(controller: Dispatcher.DispatchController): void {
+  started(_observer: AttemptObserver, controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     this.#handler.onRequestStart?.(controller, null);
   }
@@ -51,7 +49,12 @@ class HandlerListener implements AttemptListener {
     this.#handler.onResponseStart?.(this.#started, status, headers, message);
   }
 
-  responded(status: number, headers: IncomingHttpHeaders, message: string | undefined): boolean {
+  responded(
+    _observer: AttemptObserver,
+    status: number,
+    headers: IncomingHttpHeaders,
+    message: string | undefined,
+  ): boolean {
     this.#handler.onResponseStart?.(this.#started, status, headers, message);
     return true;
   }
@@ -60,15 +63,15 @@ class HandlerListener implements AttemptListener {
     this.#handler.onResponseData?.(this.#started, chunk);
   }
 
-  ended(trailers: IncomingHttpHeaders): void {
+  ended(_observer: AttemptObserver, trailers: IncomingHttpHeaders): void {
     this.#handler.onResponseEnd?.(this.#started, trailers);
   }
 
-  upgraded(status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
+  upgraded(_observer: AttemptObserver, status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
     this.#handler.onRequestUpgrade?.(this.#started, status, headers, socket);
   }
 
-  errored(error: Error): void {
+  errored(_observer: AttemptObserver, error: Error): void {
     this.#handler.onResponseError?.(this.#started, error);
   }
 

@@ -167,6 +167,9 @@ export class Pools {
       connectingPerNode: connections.connectingPerNode,
       queue: connections.queue,
       queueMs: connections.queueMs,
+      counted: (change) => {
+        this.#cluster.waitingForConnection += change;
+      },
       idleMs: connections.idleMs,
       maxAgeMs: connections.maxAgeMs,
       maxStreams: connections.maxStreams,

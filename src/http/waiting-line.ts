@@ -16,6 +16,8 @@ export interface WaitingLineOptions {
   readonly clock: Clock;
   /** The node's first connection is being made: how long that may take is `connectMs`, and the node's to answer for. */
   readonly isConnecting: () => boolean;
+  /** Told how the number of those that wait changes. */
+  readonly counted: (change: 1 | -1) => void;
 }
 
 interface Waiting {
@@ -47,18 +49,19 @@ export class WaitingLine {
     }
     const context = new AsyncResource("EVENKEEL_WAITING_CALL");
     this.#waiting.set(observer, { options, until: now + queueMs, context });
+    this.#options.counted(1);
     this.#timer ??= this.#options.clock.schedule(() => this.#expire(), queueMs);
   }
 
   /** Leaves the line. */
   delete(observer: AttemptObserver): void {
-    this.#waiting.delete(observer);
+    if (this.#waiting.delete(observer)) this.#options.counted(-1);
   }
 
   /** Hands the first one over, in the context that it came in. False if nobody waits. */
   shift(take: (observer: AttemptObserver, options: Dispatcher.DispatchOptions) => void): boolean {
     for (const [observer, { options, context }] of this.#waiting) {
-      this.#waiting.delete(observer);
+      this.delete(observer);
       context.runInAsyncScope(take, undefined, observer, options);
       return true;
     }
@@ -93,7 +96,7 @@ export class WaitingLine {
     const isExempt = isConnecting();
     for (const [observer, { until }] of this.#waiting) {
       if (isExempt || until > now) break;
-      this.#waiting.delete(observer);
+      this.delete(observer);
       this.#refuse(observer, `${address} had no connection free within ${queueMs} ms`);
     }
     const [next] = this.#waiting.values();

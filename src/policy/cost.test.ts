@@ -27,6 +27,24 @@ describe("cost", () => {
     },
   );
 
+  test("takes one of the two factors of the load from what the node reports, never below our own calls", () => {
+    const node = nodeWith(2, 3, 4, 0);
+    node.reported({ inflight: 9 }, 0);
+    expect(costFactors(node)).toEqual({
+      load: (9 / 2 + 1) * (3 / 2 + 1),
+      latencyMs: 4,
+      failures: 1,
+      cost: 55,
+      reportedInflight: 9,
+    });
+    expect(cost(node)).toBe(55);
+    node.reported({ inflight: 1 }, 0);
+    expect(cost(node)).toBe(25);
+    // Of no use here.
+    node.reported({ cpuUtilization: 0.9 }, 0);
+    expect(costFactors(node)).toEqual({ load: 6.25, latencyMs: 4, failures: 1, cost: 25 });
+  });
+
   test("is the product of its factors", () => {
     const weight = fc.double({ min: 0.01, max: 100, noNaN: true });
     const inflight = fc.nat(50);

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Picker } from "../core/contracts.ts";
+import type { LoadReport } from "../core/load-report.ts";
 import type { Node } from "../core/node.ts";
 import { createSeededRandom } from "../core/random.ts";
 import {
@@ -146,4 +147,78 @@ test("shares give the node whose turn it is 1, and do not take the turn", () => 
   }
   expect(picker.shares(createCall(0, [nodes[0]])).get(nodes[1])).toBe(1);
   expect([...picker.shares(createCall(0, nodes)).values()]).toEqual([0, 0, 0]);
+});
+
+describe("with load reports", () => {
+  const byReports = weightedRoundRobin({ random: () => 0, reports: true });
+  /** Nodes that have reported for longer than the blackout. */
+  const reporting = (reports: readonly (LoadReport | undefined)[]): Node[] => {
+    const nodes = createNodes(equalWeights(reports.length));
+    for (const [index, node] of nodes.entries()) {
+      for (const now of [1_000, 11_000]) {
+        if (reports[index] !== undefined) node.reported(reports[index], now);
+        node.refresh(now);
+      }
+    }
+    return nodes;
+  };
+
+  test("weighs a node by its calls per second over its utilization, and others by the mean", () => {
+    // 100 / 0.2 = 500; 100 / (0.4 + 0.1) = 200 and with the application's own word 100 / 1 = 100; the mean is 300.
+    const nodes = reporting([
+      { rps: 100, cpuUtilization: 0.2 },
+      { rps: 100, cpuUtilization: 0.1, applicationUtilization: 0.9, eps: 10 },
+      undefined,
+      { cpuUtilization: 0.5 },
+    ]);
+    const picks = letters(byReports.build(nodes), nodes, 12);
+    expect(["a", "b", "c", "d"].map((one) => picks.split(one).length - 1)).toEqual([5, 1, 3, 3]);
+    expect(letters(fromStart.build(nodes), nodes, 4)).toBe("abcd");
+  });
+
+  test("keeps the configured weights while fewer than two nodes have one", () => {
+    const nodes = reporting([{ rps: 100, cpuUtilization: 0.01 }, undefined]);
+    expect(letters(byReports.build(nodes), nodes, 4)).toBe("abab");
+  });
+
+  test("believes no report for its first 10 s, nor after 3 minutes", () => {
+    const nodes = createNodes([1, 1]);
+    const report = (now: number): void => {
+      nodes[0]?.reported({ rps: 100, cpuUtilization: 0.1 }, now);
+      nodes[1]?.reported({ rps: 100, cpuUtilization: 0.3 }, now);
+    };
+    const picker = byReports.build(nodes);
+    const picksAt = (now: number): string => {
+      for (const node of nodes) node.refresh(now);
+      return [...letters(picker, nodes, 8)].sort().join("");
+    };
+    report(1_000);
+    expect(picksAt(1_000)).toBe("aaaabbbb");
+    report(11_000);
+    expect(picksAt(11_000)).toBe("aaaaaabb");
+    expect(picksAt(190_000)).toBe("aaaaaabb");
+    expect(picksAt(191_000)).toBe("aaaabbbb");
+  });
+
+  test("lets a node work up to its weight", () => {
+    const nodes = reporting([
+      { rps: 100, cpuUtilization: 0.1 },
+      { rps: 100, cpuUtilization: 0.1 },
+    ]);
+    (nodes[0] as Node).weight = 0.25;
+    expect([...letters(byReports.build(nodes), nodes, 5)].sort().join("")).toBe("abbbb");
+  });
+
+  test("says whose turn it is", () => {
+    const nodes = reporting([
+      { rps: 100, cpuUtilization: 0.4 },
+      { rps: 100, cpuUtilization: 0.1 },
+    ]);
+    const picker = byReports.build(nodes);
+    for (let call = 0; call < 10; call++) {
+      const shares = isExplainable(picker) ? picker.shares(createCall(call)) : new Map();
+      const next = nodes.find((node) => shares.get(node) === 1);
+      expect(picker.pick(createCall(call))).toBe(next);
+    }
+  });
 });

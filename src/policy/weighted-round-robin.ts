@@ -5,12 +5,15 @@
  * value, takes the largest, and takes the sum of the weights off it. Weights 5, 1, 1 give a a b a c a a. The
  * weights are read anew for each pick, so a node that warms up gets its growing part. The time of a pick grows
  * with the set.
+ *
+ * With `reports: true` the weights come from what the nodes say of their load; see `reported-weights.ts`.
  */
 import type { CallInfo, Picker, Policy } from "../core/contracts.ts";
 import type { Node } from "../core/node.ts";
 import { OptionReader } from "../core/option-reader.ts";
 import type { Random } from "../core/random.ts";
 import { readRandom } from "./chance.ts";
+import { ReportedWeights } from "./reported-weights.ts";
 import { type ExplainablePicker, sharesOf } from "./shares.ts";
 
 /** The work that the random start of a new client may take, in nodes looked at: about a tenth of a millisecond. */
@@ -24,6 +27,11 @@ export interface WeightedRoundRobinOptions {
    * do not call the same node together: each sees the same sequence from another point on. `() => 0` starts at its beginning.
    */
   readonly random?: Random | undefined;
+  /**
+   * Weighs nodes by the load reports in their answers, calls per second over utilization, as gRPC's
+   * weighted_round_robin does. Default false: without a report of two nodes at least it changes nothing.
+   */
+  readonly reports?: boolean | undefined;
 }
 
 /**
@@ -34,11 +42,12 @@ export interface WeightedRoundRobinOptions {
 export function weightedRoundRobin(options: WeightedRoundRobinOptions = {}): Policy {
   const reader = new OptionReader(options, "weightedRoundRobin");
   const random = readRandom(reader);
+  const reports = reader.boolean("reports", false);
   reader.end();
   return {
     name: "weightedRoundRobin",
     build(nodes, previous): Picker {
-      const picker = new WeightedRoundRobinPicker(nodes);
+      const picker = new WeightedRoundRobinPicker(nodes, reports);
       if (previous instanceof WeightedRoundRobinPicker) picker.resumeFrom(previous);
       else picker.startAnywhere(random);
       return picker;
@@ -50,10 +59,12 @@ class WeightedRoundRobinPicker implements ExplainablePicker {
   readonly #nodes: readonly Node[];
   /** Each node's current value; a pick leaves their sum as it is. */
   readonly #currents: Float64Array;
+  readonly #reported: ReportedWeights | undefined;
 
-  constructor(nodes: readonly Node[]) {
+  constructor(nodes: readonly Node[], reports: boolean) {
     this.#nodes = nodes;
     this.#currents = new Float64Array(nodes.length);
+    this.#reported = reports ? new ReportedWeights(nodes) : undefined;
   }
 
   pick(call: CallInfo): Node | undefined {
@@ -64,8 +75,9 @@ class WeightedRoundRobinPicker implements ExplainablePicker {
   shares(call: CallInfo): ReadonlyMap<Node, number> {
     let next = -1;
     let most = Number.NEGATIVE_INFINITY;
+    const weights = this.#reported?.current;
     for (const [index, node] of this.#nodes.entries()) {
-      const current = (this.#currents[index] as number) + node.weight;
+      const current = (this.#currents[index] as number) + (weights?.[index] ?? node.weight);
       if (current <= most || call.tried.includes(node)) continue;
       next = index;
       most = current;
@@ -102,13 +114,14 @@ class WeightedRoundRobinPicker implements ExplainablePicker {
   #next(tried: readonly Node[]): Node | undefined {
     const nodes = this.#nodes;
     const currents = this.#currents;
+    const weights = this.#reported?.current;
     let best = -1;
     let most = Number.NEGATIVE_INFINITY;
     let total = 0;
     for (let index = 0; index < nodes.length; index++) {
       const node = nodes[index] as Node;
       if (tried.length !== 0 && tried.includes(node)) continue;
-      const { weight } = node;
+      const weight = weights === undefined ? node.weight : (weights[index] as number);
       const current = (currents[index] as number) + weight;
       currents[index] = current;
       total += weight;

@@ -49,6 +49,15 @@ export class RetryBudget {
     return true;
   }
 
+  /**
+   * Whether more than half of what the window grants is left. What is not needed for a call to succeed, as a hedge is,
+   * must not use up what a failed call needs (gRPC's retry throttling has the same mark).
+   */
+  hasPlenty(now: number): boolean {
+    const granted = this.#reserve + this.#ratio * this.#calls.sum(now);
+    return granted - this.#retries.sum(now) > Math.max(1, granted / 2);
+  }
+
   /** Retries that would be granted now. */
   available(now: number): number {
     return this.#reserve + this.#ratio * this.#calls.sum(now) - this.#retries.sum(now);

@@ -31,6 +31,8 @@ export interface RegisterOptions {
   readonly zone?: string | undefined;
   readonly version?: string | undefined;
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
+  /** What `protect()` returned: its readiness ends before the server is taken out of any registry. */
+  readonly protection?: { drain(): void } | undefined;
   /** Asked every second once the server listens, until it says true; only then is the server announced. */
   readonly check?: (() => boolean | Promise<boolean>) | undefined;
   /**
@@ -64,6 +66,7 @@ export interface ResolvedRegisterOptions {
   readonly zone: string | undefined;
   readonly version: string | undefined;
   readonly metadata: Readonly<Record<string, unknown>> | undefined;
+  readonly protection: { drain(): void } | undefined;
   readonly check: (() => boolean | Promise<boolean>) | undefined;
   readonly deregisterMs: number;
   readonly drainMs: number;
@@ -92,6 +95,7 @@ export function resolveRegisterOptions(given: RegisterOptions): ResolvedRegister
     zone: options.string("zone"),
     version: options.string("version"),
     metadata: options.value("metadata") as Readonly<Record<string, unknown>> | undefined,
+    protection: options.object<{ drain(): void }>("protection", ["drain"]),
     check: options.function<() => boolean | Promise<boolean>>("check"),
     deregisterMs: duration("deregisterMs", 3_000),
     drainMs: duration("drainMs", 5_000),

@@ -167,6 +167,20 @@ describe("a registration", () => {
     expect(server.eventNames()).toEqual([]);
   });
 
+  it("ends readiness before anything else, and for as long as it waits", async () => {
+    const protection = { drain: () => note("not ready") };
+    const { server, registration } = start({ protection });
+    server.listen();
+    await clock.advanceAsync(1_000);
+    const closed = registration.close();
+    await clock.advanceAsync(5_000);
+    await closed;
+    expect(events.slice(1)).toEqual(["1000 not ready", "1000 out http://127.0.0.1:8080", "6000 closes"]);
+    expect(() => start({ protection: {} as never })).toThrow(
+      /register\.protection must have a method drain\(\)/,
+    );
+  });
+
   it("ends as soon as the last call has, and leaves no timer", async () => {
     const { server, registration } = start({ drainMs: 0 });
     server.listen();

@@ -1,8 +1,8 @@
 /**
  * A server in its registries, from the moment it listens to its last answer.
  *
- * What it does when it stops, and why in this order: it is taken out of the registries first, or callers would keep
- * finding it; then it serves on for a while, since callers hear of that late, and tells each of them to go; only then
+ * What it does when it stops, and why in this order: it says first that it is not ready, then it is taken out of the
+ * registries, or callers would keep finding it; then it serves on for a while, since callers hear of that late, and tells each of them to go; only then
  * does it stop listening, finishes what is in flight, and cuts off what does not end.
  */
 import { randomBytes } from "node:crypto";
@@ -164,8 +164,9 @@ export class Registration implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { server, deregisterMs, drainMs, closeMs, clock } = this.#options;
+    const { server, protection, deregisterMs, drainMs, closeMs, clock } = this.#options;
     this.#stopping.abort();
+    protection?.drain();
     this.#changed();
     await Promise.all(this.#announcements.map((announcement) => announcement.withdraw(deregisterMs)));
     const isKnown = this.#announcements.some(({ isRegistered }) => isRegistered);

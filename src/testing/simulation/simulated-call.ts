@@ -14,16 +14,23 @@ export interface Service {
   readonly demand: Demand;
   readonly random: Random;
   readonly tally: Tally;
+  /** Each answer says how many calls the server still has. */
+  readonly reportsLoad: boolean;
 }
 
 const badStatus: Outcome = failure("status", "503");
 
+/** What is under way for one attempt. */
+interface Work {
+  readonly server: Server;
+  readonly job?: Job;
+  readonly timer?: Timer;
+}
+
 export class SimulatedCall extends Call {
   readonly #service: Service;
   readonly #startedAt: number;
-  #job: Job | undefined = undefined;
-  #server: Server | undefined = undefined;
-  #timer: Timer | undefined = undefined;
+  readonly #work: Map<Attempt, Work> = new Map();
 
   constructor(cluster: Cluster, service: Service) {
     super(cluster, "GET", "/", true, cluster.rules);
@@ -39,6 +46,10 @@ export class SimulatedCall extends Call {
     return true;
   }
 
+  protected canRace(): boolean {
+    return true;
+  }
+
   protected isUnsent(): boolean {
     return false;
   }
@@ -46,20 +57,22 @@ export class SimulatedCall extends Call {
   protected send(attempt: Attempt): void {
     const { servers, demand, random, tally } = this.#service;
     const server = servers.get(attempt.node.key) as Server;
-    this.#server = server;
     tally.sent(server.index, attempt.startedAt);
     const { failure } = server;
     if (failure !== undefined && (failure.share >= 1 || random() < failure.share)) {
-      this.#timer = this.cluster.clock.schedule(() => this.#refused(), failure.afterMs);
+      const timer = this.cluster.clock.schedule(() => this.#refused(attempt), failure.afterMs);
+      this.#work.set(attempt, { server, timer });
       return;
     }
-    this.#job = new Job(() => this.#done());
-    server.admit(this.#job, (server.model.demand ?? demand)(random));
+    const job = new Job(() => this.#done(attempt, server));
+    this.#work.set(attempt, { server, job });
+    server.admit(job, (server.model.demand ?? demand)(random));
   }
 
-  protected stop(): void {
-    this.#timer?.cancel();
-    if (this.#job !== undefined) this.#server?.remove(this.#job);
+  protected stop(attempt: Attempt): void {
+    const work = this.#work.get(attempt);
+    work?.timer?.cancel();
+    if (work?.job !== undefined) work.server.remove(work.job);
   }
 
   protected fail(): void {
@@ -68,15 +81,16 @@ export class SimulatedCall extends Call {
 
   protected released(): void {}
 
-  #done(): void {
-    this.answered(true, false);
+  #done(attempt: Attempt, { jobs }: Server): void {
+    if (this.#service.reportsLoad) attempt.node.reported({ inflight: jobs }, this.cluster.clock.now());
+    this.answered(attempt, true, false);
     this.complete(success);
     this.#ended("answered");
   }
 
-  #refused(): void {
-    if (this.tryAgain(badStatus, undefined, false, 0)) return;
-    this.answered(false, false);
+  #refused(attempt: Attempt): void {
+    if (this.tryAgain(attempt, badStatus, undefined, false, 0)) return;
+    this.answered(attempt, false, false);
     this.complete(badStatus);
     this.#ended("failed");
   }

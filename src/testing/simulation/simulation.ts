@@ -48,6 +48,8 @@ export interface SimulationOptions {
   readonly arrivals: Arrivals;
   /** The work of a call, for servers that have no demand of their own. */
   readonly demand: Demand;
+  /** Each answer says how many calls the server has in flight. Default false. */
+  readonly reportsLoad?: boolean | undefined;
   /** How long an attempt may take. Default 1,000. */
   readonly attemptMs?: number | undefined;
   /** Default false: a policy is judged by what it picks, and retries would hide that. */
@@ -94,6 +96,7 @@ export class Simulation {
       servers: new Map(this.#servers.map((server) => [server.model.address, server])),
       demand: options.demand,
       random: derive(),
+      reportsLoad: options.reportsLoad ?? false,
       tally: new Tally(measureFromMs, endMs, this.#servers.length),
     };
     this.#discovery = list(options.servers.filter((_, index) => !absent.includes(index)).map(endpointOf));

@@ -1,0 +1,98 @@
+/**
+ * Whether a call is let in: the decisions of a server that sheds, without input or output.
+ *
+ * A call is refused before any work is done for it: when its deadline is over, when the event loop is behind, and when as
+ * many calls are in flight as the limit allows. What matters less is refused earlier. While critical calls come in, a
+ * tenth of the limit is kept for them, and three tenths are closed to what is sheddable: under overload the calls in
+ * between fill what they may have, so the sheddable ones go first, and all of them, before one of the others does.
+ */
+import type { CallPriority } from "../core/contracts.ts";
+import type { Random } from "../core/random.ts";
+import type { LimitedEnd } from "../resilience/adaptive-limit.ts";
+
+/** What of an adaptive limit is used here. */
+export interface ConcurrencyLimit {
+  readonly limit: number;
+  /** False at the limit: the call is not counted then. */
+  begin(now: number): boolean;
+  end(kind: LimitedEnd, latencyMs: number, now: number): void;
+}
+
+/** Why a call is refused. */
+export type RefusalReason = "deadline" | "event loop" | "concurrency";
+
+export interface GuardOptions {
+  /** Left out: none. */
+  readonly adaptive?: ConcurrencyLimit | undefined;
+  /** The most calls in flight, whatever the adaptive limit finds; `Infinity` for none. */
+  readonly inflight: number;
+  /** From which delay of the event loop on calls are shed; `Infinity` for never. */
+  readonly loopDelayMs: number;
+  readonly loopDelay: { delayMs(now: number): number };
+  readonly random: Random;
+}
+
+/** The part of the limit that is open to calls of a priority. */
+const openTo: Readonly<Record<CallPriority, number>> = { critical: 1, default: 0.9, sheddable: 0.7 };
+/** At which multiple of `loopDelayMs` calls of a priority begin to be shed. */
+const delayFor: Readonly<Record<CallPriority, number>> = { critical: 2, default: 1, sheddable: 0.5 };
+/** For how long after a critical call room is kept for more: a program that has none loses nothing. */
+const reserveMs = 10_000;
+
+export class Guard {
+  readonly #options: GuardOptions;
+  #inflight = 0;
+  #criticalAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: GuardOptions) {
+    this.#options = options;
+  }
+
+  /** Calls that were let in and have not ended. */
+  get inflight(): number {
+    return this.#inflight;
+  }
+
+  /** The most that may be in flight now. */
+  get limit(): number {
+    const { adaptive, inflight } = this.#options;
+    return adaptive === undefined ? inflight : Math.min(adaptive.limit, inflight);
+  }
+
+  /**
+   * Lets a call in and counts it, or says why not. Every call that is let in is paired with one `end`.
+   *
+   * @param endsAt its deadline; `Infinity` for none.
+   */
+  admit(priority: CallPriority, endsAt: number, now: number): RefusalReason | undefined {
+    if (priority === "critical") this.#criticalAt = now;
+    if (endsAt <= now) return "deadline";
+    if (this.#isBehind(priority, now)) return "event loop";
+    if (this.#inflight >= this.#mark(priority, now)) return "concurrency";
+    const { adaptive } = this.#options;
+    if (adaptive !== undefined && !adaptive.begin(now)) return "concurrency";
+    this.#inflight++;
+    return undefined;
+  }
+
+  /** @param latencyMs what the handler took until it answered. */
+  end(result: LimitedEnd, latencyMs: number, now: number): void {
+    this.#inflight--;
+    this.#options.adaptive?.end(result, latencyMs, now);
+  }
+
+  /** A delay of twice the mark refuses half of the calls: what is left is what the event loop has time for. */
+  #isBehind(priority: CallPriority, now: number): boolean {
+    const { loopDelayMs, loopDelay, random } = this.#options;
+    if (loopDelayMs === Number.POSITIVE_INFINITY) return false;
+    const mark = loopDelayMs * delayFor[priority];
+    const delayMs = loopDelay.delayMs(now);
+    return delayMs > mark && random() < 1 - mark / delayMs;
+  }
+
+  #mark(priority: CallPriority, now: number): number {
+    const { limit } = this;
+    const isOpen = priority === "default" && now - this.#criticalAt >= reserveMs;
+    return isOpen ? limit : Math.max(1, Math.floor(limit * openTo[priority]));
+  }
+}

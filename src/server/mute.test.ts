@@ -1,0 +1,20 @@
+/** Tests that an answer which was given without its handler takes what comes late without a word. */
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import { expect, it } from "vitest";
+import { mute } from "./mute.ts";
+
+it("drops headers, writes and ends, and calls back", async () => {
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  response.writeHead(504).end("late");
+  expect(() => response.setHeader("x", "1")).toThrow(/after they are sent/);
+  mute(response);
+  expect(response.setHeader("x", "1").writeHead(200)).toBe(response);
+  response.flushHeaders();
+  response.appendHeader("x", "2");
+  response.removeHeader("x");
+  expect(await new Promise((resolve) => response.write("more", "utf8", resolve))).toBeUndefined();
+  expect(response.write("more")).toBe(true);
+  await new Promise<void>((resolve) => response.end(resolve));
+  expect(response.statusCode).toBe(504);
+});
