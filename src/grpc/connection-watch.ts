@@ -9,7 +9,9 @@ import type { Timer } from "../core/clock.ts";
 import { failure, type Outcome } from "../core/outcome.ts";
 import type { Dial } from "./dial.ts";
 
-const { CONNECTING, READY, TRANSIENT_FAILURE } = connectivityState;
+const { CONNECTING, IDLE, READY, TRANSIENT_FAILURE } = connectivityState;
+/** What grpc-go's servers allow unless they are told otherwise (keepalive.EnforcementPolicy, MinTime). */
+const strictestPingMs = 300_000;
 type Subchannel = ReturnType<experimental.SubchannelInterface["getRealSubchannel"]>;
 
 /** Each connection is watched once, however many leaves use it. */
@@ -30,6 +32,7 @@ class ConnectionWatch {
   readonly #key: string;
   readonly #subchannel: Subchannel;
   readonly #dial: Dial;
+  readonly #pingMs: number;
   #timer: Timer | undefined = undefined;
   #timedOut = false;
 
@@ -38,6 +41,7 @@ class ConnectionWatch {
     this.#key = key;
     this.#subchannel = subchannel;
     this.#dial = dial;
+    this.#pingMs = pingMsOf(subchannel);
   }
 
   changed(state: connectivityState, message: string | undefined): void {
@@ -50,6 +54,8 @@ class ConnectionWatch {
     } else if (state === READY) {
       this.#dial.connected();
       if (node !== undefined) nodeSet.reached(node, clock.now());
+    } else if (state === IDLE) {
+      process.nextTick(() => this.#calm());
     } else if (state === TRANSIENT_FAILURE && node !== undefined) {
       nodeSet.unreached(node, this.#outcome(message ?? ""), clock.now());
     }
@@ -67,6 +73,15 @@ class ConnectionWatch {
     }, connectMs);
   }
 
+  /**
+   * A server that takes our pings for too many ends the connection (GOAWAY, ENHANCE_YOUR_CALM), and grpc-js then pings
+   * half as often. From 1 s on that would be nine connections before grpc-go is content, so it is one step here.
+   */
+  #calm(): void {
+    const now = pingMsOf(this.#subchannel);
+    if (this.#pingMs > 0 && now > this.#pingMs) this.#subchannel.throttleKeepalive(strictestPingMs);
+  }
+
   #outcome(message: string): Outcome {
     if (this.#timedOut) return failure("connect", "connect timeout");
     // grpc-js passes errors on as text: "Error: connect ECONNREFUSED 127.0.0.1:8080".
@@ -77,4 +92,10 @@ class ConnectionWatch {
       outcome.kind !== "failure" || outcome.reason === "refused" || outcome.reason === "unreachable";
     return isPlain ? outcome : failure("connect", code);
   }
+}
+
+/** grpc-js tells it to those who ask for nothing else only when a connection changes, and then as it was before. */
+function pingMsOf(subchannel: Subchannel): number {
+  const { keepaliveTime = 0 } = subchannel as unknown as { readonly keepaliveTime?: number };
+  return keepaliveTime;
 }

@@ -7,4 +7,5 @@
  * const client = new OrdersClient(orders.target, credentials.createInsecure(), orders.channelOptions);
  */
 export { type GrpcBalancer, type GrpcBalancerOptions, grpcBalancer } from "./grpc-balancer.ts";
+export { type GrpcCheckOptions, grpcCheck } from "./grpc-check.ts";
 export { type GrpcPolicy, grpcPolicy } from "./grpc-policy.ts";

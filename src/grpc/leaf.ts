@@ -1,8 +1,10 @@
 /** One node as one channel sees it: the connection to it, made and made again for as long as the node is wanted. */
 import { connectivityState, experimental, Metadata } from "@grpc/grpc-js";
 import type { Cluster } from "../cluster/cluster.ts";
+import type { HealthCheck } from "../core/health-check.ts";
 import type { Node } from "../core/node.ts";
 import { watchConnection } from "./connection-watch.ts";
+import { GrpcCheck } from "./grpc-check.ts";
 import type { NodeEndpoint } from "./grpc-service.ts";
 
 const { CONNECTING, IDLE, READY, TRANSIENT_FAILURE } = connectivityState;
@@ -20,6 +22,7 @@ export class Leaf {
   readonly #changed: (leaf: Leaf, wasReady: boolean) => void;
   /** The connection, ready or not. */
   #latest: experimental.SubchannelInterface | undefined = undefined;
+  readonly #check: HealthCheck | undefined;
   #isOver = false;
 
   /** @param changed told of each change of the connection's state; `subchannel` says what it is now. */
@@ -32,6 +35,7 @@ export class Leaf {
   ) {
     this.node = endpoint.node;
     this.#changed = changed;
+    this.#check = cluster.options.check;
     const helper = experimental.createChildChannelControlHelper(parent, {
       createSubchannel: (address, args) => {
         const subchannel = parent.createSubchannel(address, args);
@@ -63,14 +67,24 @@ export class Leaf {
   /** Lets the connection go; calls that are under way on it finish. */
   destroy(): void {
     this.#isOver = true;
-    this.subchannel = undefined;
+    this.#use(undefined);
     this.#leaf.destroy();
+  }
+
+  /** The node's health is asked for on the connection that calls have. */
+  #use(subchannel: experimental.SubchannelInterface | undefined): void {
+    const before = this.subchannel;
+    if (before === subchannel) return;
+    this.subchannel = subchannel;
+    if (!(this.#check instanceof GrpcCheck)) return;
+    if (subchannel !== undefined) this.#check.connected(this.node, subchannel);
+    if (before !== undefined) this.#check.disconnected(this.node, before);
   }
 
   #update(state: connectivityState, picker: experimental.Picker, message: string | null): void {
     if (this.#isOver) return;
     const wasReady = this.subchannel !== undefined;
-    this.subchannel = state === READY ? subchannelOf(picker) : undefined;
+    this.#use(state === READY ? subchannelOf(picker) : undefined);
     if (state === TRANSIENT_FAILURE) this.error = message ?? "";
     if (state === IDLE) {
       // Dropped, or told by a GOAWAY to go. Not within the change, of which others still have to hear.

@@ -1,7 +1,7 @@
 /** The connections under a channel: made, given up, made again, and let go. */
 
 import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { credentials, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { grpcBalancer } from "../../src/grpc/index.ts";
@@ -249,8 +249,7 @@ class MutePeer implements AsyncDisposable {
     await once(this.#server, "close");
   }
 
-  async #forward(socket: Socket, port: number): Promise<void> {
-    const { connect } = await import("node:net");
+  #forward(socket: Socket, port: number): void {
     const onward = connect(port, "127.0.0.1");
     this.#sockets.add(onward);
     onward.on("error", () => {});
