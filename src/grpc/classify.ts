@@ -22,6 +22,8 @@ export function isFailure(code: number): boolean {
 const dropped = failure("reset", "connection dropped");
 const refused = failure("reset", "stream refused");
 const goAway = ignored("closing", "GOAWAY");
+/** Our own doing: pings, as a rule. */
+const calm = ignored("closing", "ENHANCE_YOUR_CALM");
 const cancelled = ignored("aborted", "CANCELLED");
 const tooLarge = ignored("call", "the answer is larger than grpc.max_receive_message_length");
 
@@ -49,6 +51,8 @@ export function outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance
   }
   // Texts of grpc-js' own, for what it has no code for.
   if (code === status.UNAVAILABLE && details === "Connection dropped") return dropped;
+  if (code === status.RESOURCE_EXHAUSTED && isClosing && details.startsWith("Bandwidth exhausted"))
+    return calm;
   if (code === status.RESOURCE_EXHAUSTED && details.startsWith("Received message larger than max")) {
     return tooLarge;
   }

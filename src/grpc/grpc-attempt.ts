@@ -197,7 +197,7 @@ export class GrpcAttempt implements Deadline, Listener {
 
   #outcomeOf(code: number, details: string, isRefused: boolean): Outcome {
     let hadItsChance = false;
-    if (code === status.DEADLINE_EXCEEDED) {
+    if (code === status.DEADLINE_EXCEEDED && !this.#isAnswered) {
       const { cluster, startedAt } = this.#call;
       const now = cluster.clock.now();
       const waitedMs = this.attempt.waitedMs(now, cluster.lag.blockedMs(now));
