@@ -199,7 +199,11 @@ export class NodeSet {
     const { health } = node;
     if (outcome.kind !== "failure") return;
     if (health.kind === "in") this.blamed(node, outcome, now);
-    else if (health.kind === "probing" && !health.onTrial && isRefusal(outcome)) {
+    else if (health.kind === "out" && health.state === "ejected" && isRefusal(outcome)) {
+      // Its calls failed since it went: it may come back as soon as it can be reached.
+      node.health = { ...health, state: "down", reason: outcome.detail || outcome.reason };
+      this.#events.show(node, now);
+    } else if (health.kind === "probing" && !health.onTrial && isRefusal(outcome)) {
       this.#takeOut(node, "down", outcome.detail || outcome.reason, now);
     }
   }
