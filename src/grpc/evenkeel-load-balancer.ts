@@ -123,6 +123,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     const now = cluster.clock.now();
     if (this.#isSettling(now)) return queued;
     call.repick();
+    if (!call.affords(now)) return this.#unavailable("retry.budget has nothing left for a hedge");
     let node = cluster.nodeSet.pick(call, now, reach);
     if (node === undefined && call.forgetTried()) node = cluster.nodeSet.pick(call, now, reach);
     const subchannel = node === undefined ? undefined : this.#leaves.get(node)?.subchannel;

@@ -180,6 +180,11 @@ export class GrpcAttempt implements Deadline, Listener {
     this.cut(status.UNAVAILABLE, `${name}: ${this.node.key} gave ${within}`, failure("timeout", within));
   }
 
+  /** Another attempt of the call was answered first: how grpc-js tells of it. */
+  #isOvertaken({ code, details }: Status): boolean {
+    return code === status.CANCELLED && details.startsWith("Discarded in favor of");
+  }
+
   /** Ends the attempt, and gives the status as grpc-js is to see it. */
   #settle(ended: Status): Status {
     const isRefused = ended.rstCode === refusedStream;
@@ -188,6 +193,7 @@ export class GrpcAttempt implements Deadline, Listener {
     if (outcome.kind === "failure" && ended.metadata.get(retryHeader)[0] === "no") {
       outcome = failure("dependency", outcome.detail);
     }
+    if (this.#isOvertaken(ended)) this.#call.cluster.overtaken(this.attempt, this.#call.cluster.clock.now());
     const now = this.#end(outcome);
     if (ended.code === status.OK) this.#noteLoad(ended.metadata, now);
     if (ended.code === status.OK || this.#isAnswered) return ended;

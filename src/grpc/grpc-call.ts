@@ -34,6 +34,8 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   /** Until when it must be over, on the cluster's clock; `Infinity` for a stream. */
   readonly endsAt: number;
   readonly priority: CallPriority;
+  /** The caller's own methodConfig decides about retries. */
+  readonly isConfigured: boolean;
   readonly #metadata: Metadata;
   #tried: Node[] | undefined = undefined;
   #attempts = 0;
@@ -67,7 +69,8 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.endsAt = method.isStream ? Number.POSITIVE_INFINITY : now + cluster.rules.totalMs;
     this.priority = priority ?? cluster.rules.priority;
     this.#metadata = metadata;
-    this.methodConfig = methodConfig ?? service.methodConfig;
+    this.methodConfig = methodConfig ?? (method.mayRepeat ? service.repeatConfig(now) : service.methodConfig);
+    this.isConfigured = methodConfig !== undefined;
     this.dynamicFilterFactories = [this];
     service.callStarted();
     cluster.callStarted();
@@ -123,11 +126,6 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return this.service.cluster;
   }
 
-  /** The caller's own methodConfig decides about retries. */
-  get isConfigured(): boolean {
-    return this.methodConfig !== this.service.methodConfig;
-  }
-
   // What the picker does.
 
   /** Another attempt is wanted: it avoids the nodes of those before it, which may be running still. */
@@ -144,6 +142,21 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.#others.push(latest);
   }
 
+  /** Whether the service can afford the hedge that is asked for, or what takes the place of one that failed early. */
+  affords(now: number): boolean {
+    if (this.isConfigured || this.methodConfig.hedgingPolicy === undefined || this.#attempts === 0)
+      return true;
+    const { cluster } = this;
+    const isGranted = this.#isUnderWay ? cluster.withdrawHedge(now) : cluster.withdrawRetry(now);
+    if (isGranted) this.#extras++;
+    return isGranted;
+  }
+
+  /** Whether an attempt is under way. */
+  get #isUnderWay(): boolean {
+    return this.#others?.some((attempt) => !attempt.isOver) === true;
+  }
+
   /** When all have been tried, any will do. False if none was left out. */
   forgetTried(): boolean {
     if (this.#tried === undefined) return false;
@@ -153,6 +166,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   attemptOn(node: Node, subchannel: experimental.SubchannelInterface, now: number): GrpcAttempt {
     const attempt = this.cluster.begin(node, ++this.#attempts, now);
+    attempt.isHedge = this.#others !== undefined && this.#isUnderWay;
     this.#latest = new GrpcAttempt(this, attempt, subchannel);
     return this.#latest;
   }
@@ -161,7 +175,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   /** Says in the status of a failed attempt whether and when grpc-js tries again. */
   direct(failed: GrpcAttempt, outcome: Outcome, ended: Status, isUnprocessed: boolean, now: number): Status {
-    if (this.isConfigured) return ended;
+    if (this.isConfigured || this.methodConfig.hedgingPolicy !== undefined) return ended;
     const { cluster } = this;
     const asked = Number(ended.metadata.get(pushback)[0] ?? 0);
     const { number } = failed.attempt;

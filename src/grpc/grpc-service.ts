@@ -69,6 +69,19 @@ export class GrpcService {
     return selector;
   }
 
+  /** For a call that may run twice: hedged where the option `hedge` says so and its time is known, else tried again. */
+  repeatConfig(now: number): MethodConfig {
+    const delayMs = this.cluster.hedgeDelayMs(now);
+    if (delayMs === Number.POSITIVE_INFINITY || this.cluster.rules.retry.attempts < 2)
+      return this.methodConfig;
+    // grpc-js has a call either hedged or tried again. One that fails before its hedge is due is made good by it.
+    const hedgingDelay = `${(delayMs / 1_000).toFixed(3)}s`;
+    return {
+      name: [],
+      hedgingPolicy: { maxAttempts: 2, hedgingDelay, nonFatalStatusCodes: ["UNAVAILABLE"] },
+    };
+  }
+
   callStarted(): void {
     this.#activeCalls++;
   }

@@ -2,6 +2,7 @@
 import { Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { ringHash, roundRobin } from "../../src/index.ts";
+import { Recorder } from "../support/recorder.ts";
 import { balance, eventually, inTurn, tally } from "./support/clients.ts";
 import { methods, startServer, type TestServer } from "./support/servers.ts";
 
@@ -156,6 +157,31 @@ test("hedged attempts go to different nodes, and the one that is dropped speaks 
     balanced.balancer.nodes.every(({ inflight }) => inflight === 0),
   );
   expect(balanced.balancer.nodes.map(({ failures }) => failures)).toEqual([0, 0]);
+});
+
+test("the option hedge sends a slow call a second time, within the budget, and only where that is safe", async () => {
+  const slow = () =>
+    startServer({
+      get: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("0")), 300),
+      put: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("0")), 300),
+    });
+  await using servers = await AsyncServers.start(slow, startServer);
+  const [first, second] = servers.list as [TestServer, TestServer];
+  const options = { ...withoutEjection, hedge: { afterMs: 20 } };
+  await using balanced = balance(servers.addresses, { ...options, retry: { methods: [get] } });
+  using recorder = new Recorder(balanced.balancer.name);
+  expect(await inTurn(6, () => balanced.client.get())).toEqual(Array(6).fill(second.port));
+  expect(first.gets).toBeGreaterThanOrEqual(3);
+  const overtaken = recorder.endsOn(`http://${first.address}`);
+  expect(overtaken.every(({ outcome }) => outcome === "ignored")).toBe(true);
+  const puts = await inTurn(4, () => balanced.client.put());
+  expect(puts.filter((port) => port === 0).length).toBe(2);
+
+  const before = first.gets + second.gets;
+  const budget = { ratio: 0, minPerSecond: 0 };
+  await using poor = balance(servers.addresses, { ...options, retry: { methods: [get], budget } });
+  await inTurn(4, () => poor.client.get());
+  expect(first.gets + second.gets - before).toBe(4);
 });
 
 function configured(config: object): { "grpc.service_config": string } {
