@@ -14,6 +14,11 @@ export interface DiscoveryContext {
    * source yields its set again, changed or not: that is what makes it fresh.
    */
   report(error: unknown): void;
+  /**
+   * For a source that asks at intervals: what it adds here is called when the set may have changed (a connection broke,
+   * a server said that it goes), so that it may ask sooner. How soon, and how often, is for the source to bound.
+   */
+  readonly wakers?: Set<() => void> | undefined;
 }
 
 /**

@@ -194,8 +194,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
             cluster.options.random,
           )
         : undefined;
-    const isDenied = delayMs === undefined || !cluster.withdrawRetry(now);
-    if (!isDenied) this.#extras++;
+    // What met a connection that was just closing has cost no node anything, as in grpc-js' own transparent retries.
+    const isFree = outcome.reason === "closing";
+    const isDenied = delayMs === undefined || (!isFree && !cluster.withdrawRetry(now));
+    if (!isDenied && !isFree) this.#extras++;
     ended.metadata.set(pushback, isDenied ? "-1" : String(Math.round(delayMs)));
     this.#addedPushback = true;
     // Without its code, grpc-js does not know that it could send the call again by itself.

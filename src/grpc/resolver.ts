@@ -48,6 +48,8 @@ export class EvenkeelResolver implements experimental.Resolver {
       service.cluster.nodeSet.rebuildListeners.add(this.#onChange);
       service.closeListeners.add(this.#onChange);
     }
+    // grpc-js asks again when a connection has broken, a GOAWAY included, or cannot be made.
+    if (this.#isWatching) service?.cluster.wakeDiscovery();
     this.#isWatching = true;
     this.#schedule();
   }

@@ -102,6 +102,23 @@ test("a server that sends GOAWAY under load loses no call, and is connected to a
   expect(failed).toBe(0);
 });
 
+test("a source that asks at intervals is woken when a server says that it goes", async () => {
+  await using server = await startServer();
+  let woken = 0;
+  await using balanced = balance({
+    async *watch({ signal, wakers }) {
+      wakers?.add(() => woken++);
+      yield [{ address: server.address }];
+      await once(signal, "abort");
+    },
+  });
+  await balanced.client.get();
+  expect(woken).toBe(0);
+  server.server.drain(server.address, 1_000);
+  await eventually("it is woken", () => woken > 0);
+  expect(await balanced.client.get()).toBe(server.port);
+});
+
 test("no discovery yet: calls wait connectMs for it, then fail and say so", async () => {
   await using server = await startServer();
   let name = (): void => {};

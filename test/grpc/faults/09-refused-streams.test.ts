@@ -4,7 +4,7 @@ import { constants, createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { count, printFigure } from "../../support/figure.ts";
-import { balance, inTurn } from "../support/clients.ts";
+import { balance, inTurn, openRoundRobin } from "../support/clients.ts";
 import { methods, startServer } from "../support/servers.ts";
 
 const calls = 50;
@@ -28,6 +28,10 @@ test.for([
   });
   const results = await Promise.allSettled(Array.from({ length: calls }, () => balanced.client.get()));
   const attempts = streams / calls;
+  streams = 0;
+  using hardened = await openRoundRobin([address], { hardened: true });
+  await Promise.allSettled(Array.from({ length: calls }, () => hardened.get()));
+  const theirs = streams / calls;
   await using good = await startServer();
   await using beside = balance([address, good.address], { retry: { methods: [methods.get.path] } });
   const made = await Promise.allSettled(
@@ -39,6 +43,7 @@ test.for([
   printFigure(
     `9 ${name} over gRPC`,
     `${attempts.toFixed(2)} attempts for each of ${count(calls)} calls (pass: 3)`,
+    `round_robin with retryPolicy ${theirs.toFixed(2)}`,
     `beside a good node ${failed} of 20 failed`,
   );
   peer.close();

@@ -2,7 +2,7 @@
  * A gRPC service for a fault test: processes, a balanced channel over them, and beside it grpc-js' round_robin as it
  * comes, and with all that it offers against faults. All three are driven in the same run.
  */
-import { Client, type ClientOptions, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { startGrpcBackend } from "../../../bench/faults/grpc-backend.ts";
 import { getOrder } from "../../../bench/faults/grpc-method.ts";
 import type { Instance } from "../../../bench/faults/instance.ts";
@@ -10,32 +10,18 @@ import { type GrpcBalancer, type GrpcBalancerOptions, grpcBalancer } from "../..
 import { type DriveOptions, type DriveResult, drive } from "../../support/drive.ts";
 import { count } from "../../support/figure.ts";
 import { Recorder } from "../../support/recorder.ts";
-import { connected } from "./clients.ts";
+import { connected, openRoundRobin } from "./clients.ts";
 
 /** How long a call may take in all: what tells a hang from a slow answer. */
 export const totalMs = 2_000;
 const message = Buffer.from(JSON.stringify({ id: 42 }));
-const roundRobin = { loadBalancingConfig: [{ round_robin: {} }] };
-const retryPolicy = {
-  maxAttempts: 3,
-  initialBackoff: "0.025s",
-  maxBackoff: "0.25s",
-  backoffMultiplier: 2,
-  retryableStatusCodes: ["UNAVAILABLE"],
-};
-
-export interface Lane {
-  readonly name: string;
-  readonly client: Client;
-}
-
 export type Results = Readonly<Record<"ours" | "plain" | "hardened", DriveResult>>;
 
 export interface Shop extends AsyncDisposable {
   readonly backends: Instance[];
   readonly balancer: GrpcBalancer;
   readonly recorder: Recorder;
-  call(lane: Client): Promise<void>;
+  call(client: Client): Promise<void>;
   readonly ours: Client;
   /** Drives all three at the same rate. */
   drive(options: DriveOptions): Promise<Results>;
@@ -67,26 +53,11 @@ export async function startShop(name: string, plan: ShopPlan = {}): Promise<Shop
   const balancer = stack.use(
     grpcBalancer({ name, discovery: discover(addresses), retry: { methods: [getOrder.path] }, ...options }),
   );
-  const open = async (target: string, channelOptions: ClientOptions): Promise<Client> => {
-    const client = new Client(target, credentials.createInsecure(), channelOptions);
-    stack.defer(() => client.close());
-    await connected(client);
-    return client;
-  };
-  const fixed = `ipv4:${addresses.join(",")}`;
-  // Nothing of one must be shared with another.
-  const apart = { "grpc.use_local_subchannel_pool": 1 };
-  const ours = await open(balancer.target, balancer.channelOptions);
-  const plain = await open(fixed, { ...apart, "grpc.service_config": JSON.stringify(roundRobin) });
-  const hardened = await open(fixed, {
-    ...apart,
-    "grpc.service_config": JSON.stringify({
-      ...roundRobin,
-      methodConfig: [{ name: [{ service: "bench.Orders" }], retryPolicy }],
-    }),
-    "grpc.keepalive_time_ms": 1_000,
-    "grpc.keepalive_timeout_ms": 500,
-  });
+  const ours = new Client(balancer.target, credentials.createInsecure(), balancer.channelOptions);
+  stack.defer(() => ours.close());
+  await connected(ours);
+  const plain = stack.use(await openRoundRobin(addresses));
+  const hardened = stack.use(await openRoundRobin(addresses, { hardened: true }));
   const started = stack.move();
   return {
     backends,
