@@ -4,10 +4,11 @@ import type { ResolvedOptions } from "../cluster/options.ts";
 
 /**
  * The first pause after a failed connection, and the longest. grpc-js' own are 1 s and 120 s: a node that restarts
- * within a second would be left out for one, and one that was gone for an hour for two minutes more.
+ * within a second would be left out for one, and one that was gone for an hour for two minutes more. The longest is that of
+ * trials of nodes that are down.
  */
 const reconnectMs = 100;
-const longestReconnectMs = 10_000;
+const longestReconnectMs = 5_000;
 
 /** For each connection, unless the channel was given others. */
 export function connectionDefaults({ connections, tls }: ResolvedOptions): ChannelOptions {

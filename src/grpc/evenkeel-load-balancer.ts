@@ -24,8 +24,12 @@ export const policyName = "evenkeel";
  * the node that was quickest to connect. Connections within a data centre take 1 to 10 ms, TLS included.
  */
 const settleMs = 50;
-/** With no node connected, how often calls make failed connections be tried again before their pause is over. */
+/**
+ * How often calls make failed connections be tried again before their pause is over: with no node connected, and with less
+ * than half of them, when the cause is a shared one (as for trials of nodes that are down).
+ */
 const hastenMs = 250;
+const hastenMostMs = 1_000;
 
 const queued: experimental.PickResult = {
   pickResultType: PickResultType.QUEUE,
@@ -96,11 +100,12 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
 
   /** grpc-js says so before each call. */
   exitIdle(): void {
-    if (this.#reach === undefined || this.#reach.ready.size > 0) return;
+    const connected = this.#reach?.ready.size ?? 0;
+    if (connected * 2 >= this.#leaves.size) return;
     const now = this.#now();
-    if (now - this.#hastenedAt < hastenMs) return;
+    if (now - this.#hastenedAt < (connected === 0 ? hastenMs : hastenMostMs)) return;
     this.#hastenedAt = now;
-    for (const leaf of this.#leaves.values()) leaf.hasten();
+    this.resetBackoff();
   }
 
   resetBackoff(): void {
@@ -178,6 +183,8 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
       const now = this.#now();
       if (isReady && this.#settlesAt === undefined) this.#settlesAt = now + settleMs;
       if (ready.size === 0) this.#unconnectedSince = now;
+      // The first is back after all were gone: what kept them away was a shared cause, and its pauses are over for all.
+      if (isReady && ready.size === 1) this.resetBackoff();
       this.#rebuild();
       // As grpc-js' own policies do, for a source that looks again only when it is told to.
       if (wasReady) this.#helper.requestReresolution();
