@@ -1,11 +1,15 @@
 /** The connections under a channel: made, given up, made again, and let go. */
 
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { credentials, status } from "@grpc/grpc-js";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { credentials, ServerCredentials, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { grpcBalancer } from "../../src/grpc/index.ts";
 import { list, roundRobin } from "../../src/index.ts";
+import { createAuthority } from "../support/certificates.ts";
 import { Recorder } from "../support/recorder.ts";
 import { balance, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
 import { methods, startServer, startServers } from "./support/servers.ts";
@@ -218,6 +222,45 @@ test("the names of a service and of its host are its :authority", async () => {
     await client.get();
   }
   expect(authorities).toEqual(["orders.internal", "shop.example"]);
+});
+
+test("certificates are checked for the service's name, or for tls.servername", async () => {
+  await using authority = await createAuthority();
+  const issue = async (name: string): Promise<ServerCredentials> => {
+    const { cert, key } = await authority.issue({ names: [name] });
+    return ServerCredentials.createSsl(null, [
+      { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) },
+    ]);
+  };
+  await using server = await startServer({}, { secured: await issue("orders.internal") });
+  await using stranger = await startServer({}, { secured: await issue("users.internal") });
+  const trusted = credentials.createSsl(Buffer.from(authority.ca));
+  const discovery = [`grpcs://${server.address}`, `https://${stranger.address}`];
+  const timeouts = { connectMs: 2_000 };
+  await using byName = grpcBalancer({ name: "orders.internal", discovery, timeouts });
+  using client = new OrdersClient(byName.target, trusted, byName.channelOptions);
+  expect(await inTurn(3, () => client.get())).toEqual(Array(3).fill(server.port));
+  await using byOption = grpcBalancer({
+    name: "shop",
+    discovery,
+    timeouts,
+    tls: { servername: "users.internal" },
+  });
+  using other = new OrdersClient(byOption.target, trusted, byOption.channelOptions);
+  expect(await inTurn(3, () => other.get())).toEqual(Array(3).fill(stranger.port));
+});
+
+test("a node may be a Unix socket", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "evenkeel-grpc-"));
+  try {
+    await using server = await startServer({}, { place: `unix:${folder}/orders.sock` });
+    await using balanced = balance([server.address]);
+    await inTurn(3, () => balanced.client.get());
+    expect(server.gets).toBe(3);
+    expect(balanced.balancer.nodes[0]?.address).toBe(server.address);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 /** Accepts connections and says nothing; or passes everything on, until it falls silent. */

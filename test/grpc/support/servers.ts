@@ -66,7 +66,18 @@ export interface TestServer extends AsyncDisposable {
 /** @param handlers of what is missing, `get` and `put` answer with the port. */
 export async function startServer(
   handlers: Handlers = {},
-  { port = 0, options = {} }: { readonly port?: number; readonly options?: ServerOptions } = {},
+  {
+    port = 0,
+    place = `127.0.0.1:${port}`,
+    options = {},
+    secured = ServerCredentials.createInsecure(),
+  }: {
+    readonly port?: number;
+    /** Another than 127.0.0.1: `unix:/path`. */
+    readonly place?: string;
+    readonly options?: ServerOptions;
+    readonly secured?: ServerCredentials;
+  } = {},
 ): Promise<TestServer> {
   const calls = new Map<string, number>();
   const server = new Server(options);
@@ -83,13 +94,11 @@ export async function startServer(
   }
   server.addService(methods, counted as UntypedServiceImplementation);
   bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, actual) =>
-      error === null ? resolve(actual) : reject(error),
-    );
+    server.bindAsync(place, secured, (error, actual) => (error === null ? resolve(actual) : reject(error)));
   });
   const stop = async (): Promise<void> => server.forceShutdown();
   return {
-    address: `127.0.0.1:${bound}`,
+    address: place.startsWith("unix:") ? place : `127.0.0.1:${bound}`,
     port: bound,
     server,
     calls,
