@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { createSeededRandom } from "../core/random.ts";
+import { CallContext, runInContext } from "../resilience/call-context.ts";
 import { Harness, listen, releaseHarness, ScriptedCall } from "../testing/call-harness.ts";
 import type { CallOptions, NodeAttempt } from "./function-call.ts";
 
@@ -110,6 +111,46 @@ describe("limits.inflight", () => {
   });
 });
 
+describe("the end of a cluster", () => {
+  it("sends none of those who wait, though those under way make room", () => {
+    const { cluster } = new Harness({ limits: { inflight: 2, queue: 5 } });
+    const calls = Array.from({ length: 5 }, () => ScriptedCall.start(cluster));
+    cluster.destroy();
+    expect(calls.map(({ sent }) => sent.length)).toEqual([1, 1, 0, 0, 0]);
+    expect(calls.map(({ failed }) => failed.length)).toEqual([1, 1, 1, 1, 1]);
+    expect(cluster.admissionState).toMatchObject({ inflight: 0, queued: 0 });
+  });
+});
+
+describe("a rate limit that is shared", () => {
+  it("is waited for by each call, which then waits for its place as any other", async () => {
+    const answers: (() => void)[] = [];
+    const ratePerSecond = { consume: () => new Promise<void>((resolve) => answers.push(resolve)) };
+    const harness = new Harness({ limits: { inflight: 1, queue: 5, queueMs: 100, ratePerSecond } });
+    const calls = start(harness, 2, 1_000);
+    await harness.clock.advanceAsync(80);
+    expect(harness.tried).toEqual([]);
+    for (const answer of answers) answer();
+    await harness.clock.advanceAsync(90);
+    expect(harness.tried).toHaveLength(1);
+    expect(harness.cluster.admissionState).toMatchObject({ inflight: 1, queued: 1 });
+    await harness.clock.advanceAsync(20);
+    expect(codesOf(calls)).toEqual(["under way", "ERR_OVERLOADED"]);
+  });
+
+  it("lets a call go that ends while it waits", async () => {
+    const ratePerSecond = { consume: () => new Promise<void>(() => {}) };
+    const harness = new Harness({ limits: { ratePerSecond } });
+    const calls = start(harness, 1, 10, { ...get, totalMs: 50 });
+    await harness.clock.advanceAsync(50);
+    expect(codesOf(calls)).toEqual(["ERR_DEADLINE"]);
+    const [other] = start(harness, 1);
+    harness.cluster.destroy();
+    await harness.clock.advanceAsync(0);
+    expect(other?.ended?.error).toMatchObject({ code: "ERR_CLOSED" });
+  });
+});
+
 describe("limits.ratePerSecond", () => {
   it("refuses what is over it", async () => {
     const harness = new Harness({ limits: { ratePerSecond: 10, burst: 3 } });
@@ -168,6 +209,19 @@ describe("the breaker", () => {
     expect(harness.cluster.admissionState?.shedding).toBeGreaterThan(0.8);
     await drive(3, 5);
     expect(await drive(2, 5)).not.toContain("ERR_CIRCUIT_OPEN");
+  });
+
+  it("is not moved by deadlines that leave a service less time than it takes", async () => {
+    const harness = new Harness({ breaker: true, retry: false });
+    for (let index = 0; index < 300; index++) {
+      const isHurried = index % 5 > 0;
+      // One in 50 is quick, so that it is not known beforehand that there is too little time.
+      const send = (attempt: NodeAttempt) => harness.after(index % 50 === 5 ? 2 : 40, attempt, () => 1);
+      const endsAt = harness.clock.now() + (isHurried ? 20 : 10_000);
+      runInContext(new CallContext({ endsAt, clock: harness.clock }), () => harness.call(send, get));
+      await harness.clock.advanceAsync(5);
+    }
+    expect(harness.cluster.admissionState?.shedding).toBe(0);
   });
 
   it("is not moved by failures that a service only passes on", async () => {

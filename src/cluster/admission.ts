@@ -52,6 +52,15 @@ export interface AdmissionHost {
   waitingForConnection(): number;
 }
 
+/** What is told of a call that was let through when it is over. */
+export interface EndedCall {
+  /** Until its headers, or its end. */
+  readonly latencyMs: number;
+  readonly admittedAt: number;
+  /** An event stream, or a connection that was handed over. */
+  readonly isEndless: boolean;
+}
+
 /** How a service's admission stands, for people. */
 export interface AdmissionView {
   /** Calls that were let through and are not over. */
@@ -81,7 +90,8 @@ export class Admission {
     this.#host = host;
     const { limits, breaker, random } = host;
     const rate = limits?.rate;
-    if (rate !== undefined && "consume" in rate) this.#shared = new SharedRate(rate, host.service);
+    if (rate !== undefined && "consume" in rate)
+      this.#shared = new SharedRate(rate, host.service, { clock: host.clock });
     else if (rate !== undefined) this.#bucket = new TokenBucket(rate);
     if (limits?.adaptive !== undefined) this.#places = new AdaptiveLimit(limits.adaptive);
     else if (limits?.inflight !== undefined) this.#places = new FixedLimit(limits.inflight);
@@ -94,10 +104,9 @@ export class Admission {
   /**
    * Lets the call through, refuses it, or keeps it.
    *
-   * @returns when to look after a call that is kept (`expired`), at the latest.
+   * @returns when to look after a call that is kept (`expired`), at the latest; `Infinity` where that is seen to here.
    */
   admit(call: Applicant, now: number): number {
-    const { limits } = this.#host;
     const refusal = this.#refusal(now);
     if (refusal !== undefined) {
       call.refused(refusal);
@@ -106,14 +115,12 @@ export class Admission {
     if (this.#shared === undefined) return this.#enter(call, now);
     this.#asking.add(call);
     this.#ask(this.#shared, call);
-    return now + (limits?.queueMs ?? 0);
+    return Number.POSITIVE_INFINITY;
   }
 
   /** A call that was kept has waited for as long as it may. */
-  expired(call: Applicant, now: number): void {
-    // Nobody knows whether the rate has room: as with one that fails, the call is the worse off if it does not go.
-    if (this.#asking.delete(call)) this.#enter(call, now);
-    else if (this.#queue?.remove(call) === true) call.refused(waitedTooLong);
+  expired(call: Applicant): void {
+    if (this.#queue?.remove(call) === true) call.refused(waitedTooLong);
   }
 
   /** A call that was kept is over. */
@@ -131,13 +138,20 @@ export class Admission {
    * A call that was let through is over.
    *
    * @param ticket undefined when `answered` was called.
-   * @param latencyMs until its headers, or its end.
    */
-  ended(ticket: number | undefined, outcome: Outcome, latencyMs: number, now: number): void {
+  ended(
+    ticket: number | undefined,
+    outcome: Outcome,
+    { latencyMs, admittedAt, isEndless }: EndedCall,
+    now: number,
+  ): void {
     this.#inflight--;
     const kind = kindOf(outcome);
-    if (ticket !== undefined) this.#throttle?.ended(ticket, kind, latencyMs, now);
-    this.#places?.end(kind, latencyMs, now);
+    // A deadline that left too little time tells of whoever set it; that it was much more than calls take, the throttle sees.
+    const judged = outcome.reason === "deadline" ? "ignored" : kind;
+    if (ticket !== undefined) this.#throttle?.ended(ticket, judged, latencyMs, now);
+    // Its place was taken until now, body and all. What has no natural end says nothing of the load.
+    this.#places?.end(isEndless ? "ignored" : kind, now - admittedAt, now);
     this.#fill(now);
   }
 

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { CallContext, currentContext, runInContext, withDeadline } from "../resilience/call-context.ts";
 import { parseDeadlineHeader } from "../resilience/deadline-header.ts";
 import { Harness, listen, releaseHarness } from "../testing/call-harness.ts";
+import type { NodeAttempt } from "./function-call.ts";
 
 afterEach(releaseHarness);
 
@@ -27,6 +28,19 @@ describe("a deadline that is inherited", () => {
     const call = runInContext(context, () => harness.call(() => harness.hang(), get));
     await harness.clock.advanceAsync(100);
     expect(call.ended).toMatchObject({ error: { code: "ERR_DEADLINE" }, at: 100 });
+  });
+
+  it("that leaves a node less than it usually needs is not held against it", async () => {
+    const harness = new Harness({ discovery: ["http://a"] });
+    for (let index = 0; index < 50; index++) {
+      const warm = harness.call((attempt) => harness.after(index === 0 ? 10 : 40, attempt, () => 1), get);
+      await harness.clock.advanceAsync(40);
+      expect(warm.ended?.value).toBe(1);
+    }
+    await runInContext(contextOf(harness, 50), () => harness.errorOf(() => harness.hang(), get));
+    expect(harness.cluster.nodes[0]?.failures).toBe(0);
+    await runInContext(contextOf(harness, 500), () => harness.errorOf(() => harness.hang(), get));
+    expect(harness.cluster.nodes[0]?.failures).toBe(1);
   });
 
   it("that is over refuses the call before anything is sent", async () => {
@@ -95,6 +109,25 @@ describe("an abort that is inherited", () => {
     expect(harness.inflight).toBe(0);
   });
 
+  it("that comes with the end of the deadline is the deadline's, and a failure below", async () => {
+    const harness = new Harness();
+    const controller = new AbortController();
+    const context = contextOf(harness, 100, controller.signal);
+    harness.clock.schedule(() => controller.abort(new Error("the time is over")), 100);
+    const call = runInContext(context, () => harness.call(() => harness.hang(), get));
+    await harness.clock.advanceAsync(100);
+    expect(call.ended).toMatchObject({ error: { code: "ERR_DEADLINE" }, at: 100 });
+    expect(context.failedBelow).toBe(true);
+  });
+
+  it("that came with the end of the deadline, before the call, is the deadline's", async () => {
+    const harness = new Harness();
+    const context = contextOf(harness, 0, AbortSignal.abort(new Error("the time is over")));
+    const error = await runInContext(context, () => harness.errorOf(() => 1, get));
+    expect(error.code).toBe("ERR_DEADLINE");
+    expect(context.failedBelow).toBe(true);
+  });
+
   it("that came before the call sends nothing", async () => {
     const harness = new Harness();
     const context = contextOf(harness, 1_000, AbortSignal.abort(new Error("gone")));
@@ -113,10 +146,10 @@ describe("what the next service is told", () => {
     expect(harness.attempts[0]?.headers).toEqual({ "grpc-timeout": "380m" });
   });
 
-  it("is no more than the attempt's time", async () => {
+  it("is the time of the call and not of the attempt, which is for the headers only", async () => {
     const harness = new Harness({ deadlineHeader: "x-timeout-ms", timeouts: { attemptMs: 100 } });
     await harness.resultOf(() => 1, get);
-    expect(harness.attempts[0]?.headers).toEqual({ "x-timeout-ms": "95" });
+    expect(harness.attempts[0]?.headers).toEqual({ "x-timeout-ms": "29950" });
   });
 
   it("is less for a later attempt", async () => {
@@ -169,6 +202,21 @@ describe("a failure that need not be tried again", () => {
     expect(harness.cluster.nodes[0]?.failures).toBe(20);
   });
 
+  it("is another thing than a refusal for load, which is tried elsewhere and takes long to take a node out", async () => {
+    const harness = new Harness({ discovery: ["http://a", "http://b"] });
+    const refused = { status: 503, headers: { "retry-after": "0" } };
+    const send = (attempt: NodeAttempt) => (attempt.node.key === "http://a" ? refused : { status: 200 });
+    for (let index = 0; index < 10; index++)
+      expect(await harness.resultOf(send, get)).toEqual({ status: 200 });
+    expect(harness.cluster.nodes[0]).toMatchObject({ state: "ready", failures: 10 });
+    for (let index = 0; index < 40; index++) harness.call(send, get);
+    await harness.clock.advanceAsync(1_000);
+    expect(harness.cluster.nodes[0]).toMatchObject({
+      state: "ejected",
+      reason: /too many refusals for load/,
+    });
+  });
+
   it("is passed on: the handler's caller is told so too", async () => {
     const harness = new Harness();
     const context = contextOf(harness, 100_000);
@@ -193,5 +241,19 @@ describe("a failure that need not be tried again", () => {
     const work = () => harness.resultOf(() => Promise.reject(new Error("broken")), { ...get, fallback });
     expect(await runInContext(context, work)).toBe("instead");
     expect(context.failedBelow).toBe(false);
+  });
+
+  it("is a call whose fallback failed as well, or that had an answer all the same", async () => {
+    const harness = new Harness();
+    const context = contextOf(harness, 100_000);
+    const fallback = () => {
+      throw new Error("nothing stored");
+    };
+    const work = () => harness.errorOf(() => Promise.reject(new Error("broken")), { ...get, fallback });
+    expect((await runInContext(context, work)).message).toBe("nothing stored");
+    expect(context.failedBelow).toBe(true);
+    const other = contextOf(harness, 1_000_000);
+    await runInContext(other, () => harness.resultOf(() => ({ status: 500 }), { ...get, fallback }));
+    expect(other.failedBelow).toBe(true);
   });
 });

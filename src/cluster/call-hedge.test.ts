@@ -1,7 +1,9 @@
 /** Tests hedging in virtual time: when a second attempt goes out, who wins, and what it costs. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, describe, expect, it } from "vitest";
+import type { Attempt } from "../core/attempt.ts";
 import { failure, ignored, success } from "../core/outcome.ts";
-import { Harness, listen, releaseHarness, ScriptedCall } from "../testing/call-harness.ts";
+import { Harness, listen, releaseHarness, ScriptedCall, whenReleased } from "../testing/call-harness.ts";
 import type { NodeAttempt } from "./function-call.ts";
 
 afterEach(releaseHarness);
@@ -161,7 +163,112 @@ describe("a hedge after a fixed time", () => {
   });
 });
 
+/** A transport that fails an attempt before `send` returns, as one does that has no place for it. */
+class RefusingCall extends ScriptedCall {
+  refusedFrom = 2;
+
+  protected override send(attempt: Attempt): void {
+    super.send(attempt);
+    if (attempt.number >= this.refusedFrom) this.breakAttempt(attempt, failure("connect", "no place"));
+  }
+}
+
+describe("a listener that ends the call", () => {
+  function onceOn(name: string, then: (event: { readonly attempt: number }) => void): void {
+    const listener = (event: unknown) => then(event as { attempt: number });
+    subscribe(name, listener);
+    whenReleased(() => unsubscribe(name, listener));
+  }
+
+  it("while the hedge begins leaves nothing of it behind", () => {
+    const { cluster, clock } = new Harness({ hedge: { afterMs: 50 } });
+    const call = ScriptedCall.start(cluster);
+    onceOn("evenkeel:attempt:start", () => call.abort(new Error("enough")));
+    clock.advance(50);
+    expect(call.failed).toMatchObject([{ message: "enough" }]);
+    expect(call.releases).toBe(1);
+    expect(cluster.deadlines.size).toBe(0);
+    expect(cluster.nodes.every(({ inflight }) => inflight === 0)).toBe(true);
+  });
+
+  it("while the loser is given up leaves nothing either, and no answer to deliver", () => {
+    const { cluster, clock } = new Harness({ hedge: { afterMs: 50 }, breaker: true });
+    const call = ScriptedCall.start(cluster);
+    clock.advance(50);
+    onceOn("evenkeel:attempt:end", ({ attempt }) => {
+      if (attempt === 1) call.abort(new Error("enough"));
+    });
+    call.headersOf(call.sent[1]);
+    expect(call.failed).toMatchObject([{ message: "enough" }]);
+    expect(call.isOver).toBe(true);
+    expect(call.releases).toBe(1);
+    expect(cluster.deadlines.size).toBe(0);
+    expect(cluster.admissionState?.inflight).toBe(0);
+    expect(cluster.nodes).toMatchObject([{ calls: 0 }, { calls: 0 }, { calls: 0 }]);
+  });
+});
+
+describe("a hedge that is refused at once", () => {
+  it("when the first attempt's time is over too leaves the call to its next try", () => {
+    const { cluster, clock } = new Harness({ hedge: { afterMs: 50 }, timeouts: { attemptMs: 50 } });
+    const call = new RefusingCall(cluster, "GET", "/", true, cluster.rules);
+    call.refusedFrom = 2;
+    call.start();
+    clock.advance(50);
+    call.refusedFrom = 4;
+    expect(call.sent).toHaveLength(2);
+    clock.advance(300);
+    expect(call.sent).toHaveLength(3);
+  });
+});
+
+describe("a hedge and the trial of a node", () => {
+  function ejectA({ cluster }: Harness): void {
+    while (cluster.nodeSet.nodes.get("http://a")?.health.kind === "in") {
+      const call = ScriptedCall.start(cluster);
+      if (call.triedKeys[0] === "http://a") call.break(failure("timeout", "no answer"));
+      else call.headers();
+      call.abort(new Error("done"));
+    }
+  }
+
+  it("are apart: what is to save a slow call is not sent where perhaps nobody is back", () => {
+    const harness = new Harness({ hedge: { afterMs: 6_000 } });
+    ejectA(harness);
+    const call = ScriptedCall.start(harness.cluster);
+    harness.clock.advance(6_000);
+    expect(harness.cluster.nodeSet.trials.map(({ key }) => key)).toEqual(["http://a"]);
+    expect(call.triedKeys).toHaveLength(2);
+    expect(call.triedKeys).not.toContain("http://a");
+  });
+
+  it("the trial that is overtaken has failed: a node that hangs is not tried again and again", () => {
+    const harness = new Harness({ hedge: { afterMs: 50 } });
+    ejectA(harness);
+    harness.clock.advance(6_000);
+    const trial = ScriptedCall.start(harness.cluster);
+    expect(trial.triedKeys).toEqual(["http://a"]);
+    harness.clock.advance(50);
+    trial.headersOf(trial.sent[1]);
+    trial.end(success);
+    expect(harness.cluster.nodeSet.nodes.get("http://a")?.health.kind).toBe("out");
+    expect(harness.cluster.nodeSet.trials).toEqual([]);
+  });
+});
+
 describe("what hedges are paid from", () => {
+  it("is the number of attempts too: a call that is to be sent once is sent once", async () => {
+    const once = new Harness({ hedge: { afterMs: 50 }, retry: false });
+    await once.resultOf(sleepy(once, "http://a"), get);
+    expect(once.tried).toEqual(["http://a"]);
+    const twice = new Harness({ hedge: { afterMs: 50 }, retry: { attempts: 2 } });
+    await twice.resultOf(
+      (attempt) => twice.after(60, attempt, () => ({ status: attempt.attempt < 2 ? 503 : 200 })),
+      get,
+    );
+    expect(twice.tried).toHaveLength(2);
+  });
+
   it("is the ledger of retries, of which they take no more than half", async () => {
     const budget = { ratio: 0, minPerSecond: 1 };
     const harness = new Harness({ hedge: { afterMs: 50 }, retry: { budget } });

@@ -15,7 +15,10 @@ export interface WithOptions {
   readonly hashKey?: string | undefined;
   /** The zone that these calls prefer. */
   readonly zone?: string | undefined;
-  /** How much these calls matter, "default" if not given. Policies are told; nothing else depends on it so far. */
+  /**
+   * How much these calls matter: who goes first where calls wait for a place (`limits.queue`), and the header
+   * `evenkeel-priority` where it is not "default". Default: that of the call whose handler makes them, else "default".
+   */
   readonly priority?: CallPriority | undefined;
   /** Whether these calls may run twice, whatever their method. */
   readonly idempotent?: boolean | undefined;

@@ -32,12 +32,18 @@ const unsent: Outcome = ignored("unsent", "not sent");
 /** What an attempt is stopped with whose hedge, or which as a hedge, came too late. */
 const overtaken = new Error("another attempt of the same call was answered first");
 const overtakenOutcome: Outcome = ignored("hedged", overtaken.message);
+/** The same on a node half open. It had its try: if that said nothing, a node that hangs would get one try after another. */
+const overtakenTrial: Outcome = failure("timeout", "slower than another node that was asked later");
+const outOfTime: Outcome = ignored("deadline", "the call's time ran out");
 
 /**
  * Of an attempt that the call's deadline cut short: the share of the whole time from which on it counts against
  * the node. An attempt that began late, after others had used the time up, was given no fair chance.
  */
 const fairShare = 0.5;
+
+/** And, where the deadline is inherited, how many times what the node usually takes it has to have had. */
+const usualTimes = 2;
 
 /** A timer as late as this tells of a blocked event loop. */
 const blockedFromMs = 50;
@@ -77,6 +83,7 @@ export abstract class Call implements CallInfo, Deadline {
   /** It counts among the calls that limits and breaker watch. */
   #isCounted = false;
   #ticket: number | undefined = undefined;
+  #isEndless = false;
   #resource: AsyncResource | undefined = undefined;
   #context: CallContext | undefined = undefined;
   #onContextAbort: (() => void) | undefined = undefined;
@@ -86,6 +93,8 @@ export abstract class Call implements CallInfo, Deadline {
   #heardAt = 0;
   #phase: Phase = "over";
   #attempts = 0;
+  /** Attempts that their nodes did not process, as the connection was being closed. */
+  #passedOver = 0;
   /** Retries and hedges that were withdrawn from the ledger and are not over. */
   #extras = 0;
   /** Made when the first attempt fails or is hedged. */
@@ -148,17 +157,29 @@ export abstract class Call implements CallInfo, Deadline {
     return this.#phase === "over";
   }
 
-  /** Whether a failure of the next attempt could be made good by another: such calls go on trial first. */
+  /**
+   * Whether it waits to be let through. When all calls are to end, those end first: the others make room, and none should
+   * be sent only to be cancelled.
+   */
+  get isKept(): boolean {
+    return this.#phase === "admission";
+  }
+
+  /**
+   * Whether a failure of the next attempt could be made good by another: such calls go on trial first. A hedge does not:
+   * it is to save a call that is slow already.
+   */
   get canRetry(): boolean {
     const { cluster } = this;
     return (
       this.#idempotent &&
+      this.attempt?.ended !== false &&
       this.#attempts + 1 < this.rules.retry.attempts &&
       cluster.hasRetryLeft(cluster.clock.now())
     );
   }
 
-  /** Whether the attempt under way could be made good by another, once sent. */
+  /** Whether there may be another attempt beside or after the one under way, once that is sent. */
   protected get canRepeat(): boolean {
     return this.#idempotent && this.#attempts < this.rules.retry.attempts;
   }
@@ -185,10 +206,11 @@ export abstract class Call implements CallInfo, Deadline {
     }
     if (cluster.closed) {
       this.#reject("ERR_CLOSED", "the cluster is closed");
+    } else if (this.#endsAt <= now) {
+      // Before the handler's signal, which tells of the end of its time as well.
+      this.#reject("ERR_DEADLINE", this.#describe("the time that it inherited was over before it began"));
     } else if (context?.signal?.aborted === true) {
       this.abort(context.signal.reason);
-    } else if (this.#endsAt <= now) {
-      this.#reject("ERR_DEADLINE", this.#describe("the time that it inherited was over before it began"));
     } else if (cluster.admission === undefined) {
       this.admitted(now);
     } else {
@@ -200,7 +222,12 @@ export abstract class Call implements CallInfo, Deadline {
     }
   }
 
-  /** Whether the caller gets something else when the call fails. */
+  /** Whether an answer without a natural end is asked for, for which the call's own deadline will be lifted. */
+  protected get mayBeEndless(): boolean {
+    return false;
+  }
+
+  /** Whether the caller may get something else when the call fails; when he does not after all, see `noteFailure`. */
   protected get hasFallback(): boolean {
     return false;
   }
@@ -258,7 +285,7 @@ export abstract class Call implements CallInfo, Deadline {
     if (now >= this.#endsAt) {
       this.#expireTotal(now);
     } else if (this.#phase === "admission") {
-      this.cluster.admission?.expired(this, now);
+      this.cluster.admission?.expired(this);
     } else if (this.#phase === "discovery") {
       this.cluster.waiting.delete(this);
       this.#reject(
@@ -270,7 +297,8 @@ export abstract class Call implements CallInfo, Deadline {
       this.#next(now);
     } else if (this.#phase === "attempt") {
       if (now >= this.#hedgeAt) this.#hedge(now);
-      this.#expireAttempts(now);
+      // A hedge may end at once, and have ended the call or left it waiting for its next attempt.
+      if (this.#phase === "attempt") this.#expireAttempts(now);
     } else {
       this.#expireBody(now);
     }
@@ -278,7 +306,7 @@ export abstract class Call implements CallInfo, Deadline {
 
   /**
    * The final headers of this attempt go to the caller: from here on nothing is tried again, and a second attempt that
-   * is under way is stopped.
+   * is under way is stopped. Events are published meanwhile, and whoever listens may end the call: see `isOver`.
    *
    * @param endless the answer has no natural end (event stream, upgrade): no total deadline applies.
    * @param bodyIdleMs the longest wait between two pieces of the body.
@@ -290,17 +318,22 @@ export abstract class Call implements CallInfo, Deadline {
     bodyIdleMs: number = Number.POSITIVE_INFINITY,
   ): void {
     this.#phase = "body";
-    if (endless) this.#endsAt = this.#inheritedEnd;
+    if (endless) {
+      this.#isEndless = true;
+      this.#endsAt = this.#inheritedEnd;
+    }
     this.#answeredAt = this.cluster.clock.now();
     this.#bodyIdleMs = bodyIdleMs;
     this.#heardAt = this.#answeredAt;
     if (this.#rival !== undefined) this.#win(attempt, this.#answeredAt);
+    // Whoever listens to the end of the other one may have ended the call.
+    if (this.isOver) return;
     // Else the heap entry stays where it is: when it fires early, `expire` moves it.
     if (this.heapIndex < 0 || this.#answeredAt + bodyIdleMs < this.dueAt) {
       this.#wakeAt(Math.min(this.#endsAt, this.#answeredAt + bodyIdleMs));
     }
     this.cluster.answered(attempt, good, this.#answeredAt);
-    if (!good || this.#ticket === undefined) return;
+    if (!good || this.#ticket === undefined || this.isOver) return;
     this.cluster.admission?.answered(this.#ticket, this.#answeredAt - this.#admittedAt, this.#answeredAt);
     this.#ticket = undefined;
   }
@@ -320,14 +353,17 @@ export abstract class Call implements CallInfo, Deadline {
     return false;
   }
 
-  /** The whole answer is here, or the connection was handed over and is closed. */
-  protected complete(outcome: Outcome): void {
-    if (this.#phase === "over") return;
+  /**
+   * The whole answer is here, or the connection was handed over and is closed. False if the call has ended otherwise, as
+   * whoever listens to the end of the attempt may end it.
+   */
+  protected complete(outcome: Outcome): boolean {
+    if (this.#phase === "over") return false;
     // What the averages take from an answer was known at its headers: no need to ask the clock once more. A failure
     // may take the node out, and that begins now.
     const now = outcome.kind === "failure" ? this.cluster.clock.now() : this.#answeredAt;
     this.#endAttempt(this.attempt, outcome, now);
-    this.#finish(outcome);
+    return this.#finish(outcome);
   }
 
   /**
@@ -351,7 +387,7 @@ export abstract class Call implements CallInfo, Deadline {
     const delayMs = retryDelayMs(
       {
         outcome,
-        number: this.#attempts,
+        number: this.#attempts - this.#passedOver,
         unsent,
         repeatable: this.#idempotent && this.canRepeatBody(),
         retryAfterMs: retryAfterMs > 0 && this.#othersLeft(attempt.node) ? 0 : retryAfterMs,
@@ -364,6 +400,10 @@ export abstract class Call implements CallInfo, Deadline {
     const isFree = outcome.reason === "shortage" || outcome.reason === "busy";
     if (delayMs === undefined || (!isFree && !cluster.withdrawRetry(now))) return false;
     if (!isFree) this.#extras++;
+    // A node that ends its connections in good order has not tried: that is no attempt, as long as it is no rule.
+    if (outcome.reason === "closing" && unsent && this.#passedOver < this.rules.retry.attempts) {
+      this.#passedOver++;
+    }
     this.#remember(attempt.node, outcome, error);
     this.#endAttempt(attempt, outcome, now);
     if (retries.hasSubscribers) {
@@ -403,7 +443,8 @@ export abstract class Call implements CallInfo, Deadline {
     const other = attempt === this.attempt ? this.#rival : this.attempt;
     this.#rival = undefined;
     this.#endAttempt(attempt, outcome, this.cluster.clock.now());
-    if (other !== attempt) this.#drop(other, outcome, error);
+    // What one node did is not held against the other one's.
+    if (other !== attempt) this.#drop(other, outcome.kind === "ignored" ? outcome : overtakenOutcome, error);
     if (outcome.reason === "call" || outcome.reason === "aborted" || headersDelivered) {
       if (this.#finish(outcome)) this.fail(error);
       return;
@@ -418,7 +459,11 @@ export abstract class Call implements CallInfo, Deadline {
     this.#endsAt = Math.min(this.#endsAt, now + context.remainingMs());
     const { signal } = context;
     if (signal === undefined || signal.aborted) return;
-    this.#onContextAbort = () => this.abort(signal.reason);
+    this.#onContextAbort = () => {
+      // A handler's time ran out, which its signal tells as well: that is no change of mind of the caller's.
+      if (context.remainingMs() > 0) this.abort(signal.reason);
+      else this.#expireTotal(this.cluster.clock.now());
+    };
     signal.addEventListener("abort", this.#onContextAbort, { once: true });
   }
 
@@ -454,10 +499,7 @@ export abstract class Call implements CallInfo, Deadline {
     const { cluster } = this;
     this.addedHeaders = undefined;
     const { deadlineHeader } = cluster.options;
-    if (deadlineHeader !== undefined) {
-      const leftMs = Math.min(this.#endsAt - now, this.rules.attemptMs);
-      this.#addHeader(attempt, deadlineHeader, deadlineHeaderValue(deadlineHeader, leftMs));
-    }
+    if (deadlineHeader !== undefined) this.#addDeadline(attempt, deadlineHeader, now);
     const { priority } = this;
     if (priority !== "default") this.#addHeader(attempt, priorityHeader, priority);
     if (attemptStarts.hasSubscribers) {
@@ -480,7 +522,7 @@ export abstract class Call implements CallInfo, Deadline {
   #hedge(now: number): void {
     const { attempt, cluster } = this;
     this.#hedgeAt = Number.POSITIVE_INFINITY;
-    if (attempt === undefined || this.#rival !== undefined || !this.#idempotent || !this.canRace()) return;
+    if (attempt === undefined || this.#rival !== undefined || !this.canRepeat || !this.canRace()) return;
     if (this.#endsAt - now < cluster.floorMs(now) || !cluster.hasHedgeLeft(now)) return;
     this.#record ??= new CallRecord();
     this.#record.leaveOut(attempt.node);
@@ -500,7 +542,7 @@ export abstract class Call implements CallInfo, Deadline {
     this.#rival = undefined;
     if (loser === undefined) return;
     this.cluster.overtaken(loser, now);
-    this.#drop(loser, overtakenOutcome, overtaken);
+    this.#drop(loser, loser.isTrial ? overtakenTrial : overtakenOutcome, overtaken);
   }
 
   /** Of two attempts this one failed: the call rests on the other, which was paid for already. */
@@ -511,6 +553,13 @@ export abstract class Call implements CallInfo, Deadline {
     this.#remember(attempt.node, outcome, error);
     this.#endAttempt(attempt, outcome, now);
     if (!this.isOver) this.#expireAttempts(now);
+  }
+
+  /** Not the attempt's time, which is for the headers only: the called side would break off an answer that takes longer. */
+  #addDeadline(attempt: Attempt, name: string, now: number): void {
+    const endsAt = this.mayBeEndless ? this.#inheritedEnd : this.#endsAt;
+    if (endsAt === Number.POSITIVE_INFINITY) return;
+    this.#addHeader(attempt, name, deadlineHeaderValue(name, endsAt - now));
   }
 
   #addHeader(attempt: Attempt, name: string, value: string): void {
@@ -584,11 +633,12 @@ export abstract class Call implements CallInfo, Deadline {
 
   #expireTotal(now: number): void {
     const { attempt } = this;
-    let outcome: Outcome = ignored("deadline", "the call's time ran out");
+    let outcome = outOfTime;
     if (attempt !== undefined && !attempt.ended) {
       outcome = this.#cutShort(attempt, now) ?? outcome;
       this.#remember(attempt.node, outcome, undefined);
     }
+    if (this.isOver) return;
     const missing: Partial<Record<Phase, string>> = {
       admission: "it was not let through",
       discovery: "discovery named no node",
@@ -609,7 +659,10 @@ export abstract class Call implements CallInfo, Deadline {
   /** What it says of its node that the call's time ran out; undefined when that had no fair chance. */
   #cutShort(attempt: Attempt, now: number): Outcome | undefined {
     const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
-    const hadItsChance = waitedMs >= fairShare * (this.#endsAt - this.#startedAt) && !this.isInLine(attempt);
+    const fairMs = fairShare * (this.#endsAt - this.#startedAt);
+    // Of a deadline that is inherited little may have been left to begin with.
+    const leastMs = this.#context === undefined ? 0 : usualTimes * attempt.node.latencyMs;
+    const hadItsChance = waitedMs >= Math.max(fairMs, leastMs) && !this.isInLine(attempt);
     if (this.#phase !== "attempt" || !hadItsChance) return undefined;
     return failure("timeout", `no answer within ${Math.round(waitedMs)} ms`);
   }
@@ -621,7 +674,7 @@ export abstract class Call implements CallInfo, Deadline {
     this.#rival = undefined;
     this.cluster.waiting.delete(this);
     this.#drop(attempt, outcome, error);
-    this.#drop(rival, outcome.kind === "ignored" ? outcome : overtakenOutcome, error);
+    this.#drop(rival, outcome.kind === "ignored" ? outcome : outOfTime, error);
     if (this.#finish(outcome)) this.fail(error);
   }
 
@@ -695,8 +748,10 @@ export abstract class Call implements CallInfo, Deadline {
     // Last, as it lets others go.
     if (this.#isCounted && cluster.admission !== undefined) {
       const now = cluster.clock.now();
-      const latencyMs = (this.#answeredAt || now) - this.#admittedAt;
-      cluster.admission.ended(this.#ticket, outcome, latencyMs, now);
+      const admittedAt = this.#admittedAt;
+      const latencyMs = (this.#answeredAt || now) - admittedAt;
+      const isEndless = this.#isEndless;
+      cluster.admission.ended(this.#ticket, outcome, { latencyMs, admittedAt, isEndless }, now);
     }
     return true;
   }
@@ -705,8 +760,15 @@ export abstract class Call implements CallInfo, Deadline {
     if (this.#onContextAbort !== undefined) {
       context.signal?.removeEventListener("abort", this.#onContextAbort);
     }
-    // What could be done was done here: whoever waits for this program's own answer need not ask for it again.
-    if (isFailure && !this.hasFallback) context.noteFailureBelow();
+    if (isFailure && (this.wasAnswered || !this.hasFallback)) context.noteFailureBelow();
+  }
+
+  /**
+   * Nothing stood in for what failed. What could be done was done here: whoever waits for this program's own answer need
+   * not ask for it again.
+   */
+  protected noteFailure(): void {
+    this.#context?.noteFailureBelow();
   }
 
   #wakeAt(at: number): void {

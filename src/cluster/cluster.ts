@@ -289,7 +289,7 @@ export class Cluster implements AsyncDisposable {
     if (this.#destroyed) return;
     this.#destroyed = true;
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the cluster was destroyed");
-    for (const call of this.deadlines.entries()) call.cancel(reason);
+    this.cancel(this.deadlines.entries(), reason);
     this.#closed = true;
     this.#wakeReady();
     this.#release();
@@ -297,6 +297,13 @@ export class Cluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Ends calls, those first that wait for one of the others to make room. @internal */
+  cancel(calls: Iterable<Call>, reason: Error): void {
+    const all = [...calls];
+    for (const call of all) if (call.isKept) call.cancel(reason);
+    for (const call of all) call.cancel(reason);
   }
 
   async #close(): Promise<void> {

@@ -7,6 +7,7 @@ export interface FallbackResponse {
   /** From 200 to 599. Default 200. */
   readonly status?: number | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Not handed over where HTTP has none: in answer to HEAD, and with the statuses 204, 205 and 304. */
   readonly body?: string | Uint8Array | undefined;
 }
 
@@ -42,14 +43,23 @@ export function checkFallback(given: unknown): Required<FallbackResponse> {
   return { status, headers, body };
 }
 
+/** RFC 9110, 5.1 and 5.5: what could end a header, and begin another one, is in neither. */
+const headerName = /^[\w!#$%&'*+.^`|~-]+$/;
+const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/;
+
 function checkHeaders(given: unknown): Readonly<Record<string, string>> {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw new TypeError(`fallback.headers must be an object, got ${show(given)}`);
   }
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(given)) {
-    if (typeof value !== "string") {
-      throw new TypeError(`fallback.headers.${name} must be a string, got ${show(value)}`);
+    if (!headerName.test(name)) {
+      throw new TypeError(`fallback.headers must be named as headers are, got ${show(name)}`);
+    }
+    if (typeof value !== "string" || !headerValue.test(value)) {
+      throw new TypeError(
+        `fallback.headers.${name} must be a string of one line in Latin-1, got ${show(value)}`,
+      );
     }
     headers[name.toLowerCase()] = value;
   }

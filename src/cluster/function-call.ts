@@ -136,12 +136,18 @@ export class FunctionCall<T> extends Call {
 
   protected fail(error: Error): void {
     const fallback = this.#fallback;
-    if (fallback === undefined || !isMadeGood(error)) this.#reject(error);
-    else
-      new Promise((resolve) => resolve(fallback(error))).then(
-        (result) => this.#resolve(result as T),
-        this.#reject,
-      );
+    // Whoever gave the call up wants nothing in its place, whatever error he gave as his reason.
+    if (fallback === undefined || this.#signal?.aborted === true || !isMadeGood(error)) {
+      this.#reject(error);
+      return;
+    }
+    new Promise((resolve) => resolve(this.#inCallersContext(() => fallback(error)))).then(
+      (result) => this.#resolve(result as T),
+      (failure: unknown) => {
+        this.noteFailure();
+        this.#reject(failure);
+      },
+    );
   }
 
   protected released(): void {
@@ -153,8 +159,7 @@ export class FunctionCall<T> extends Call {
     attempt.statusCode = statusOf(result);
     const outcome = this.#classified({ result }, result);
     if (attempt.ended) return;
-    const isRetryStatus =
-      outcome.reason === "status" && this.rules.retry.statuses.has(Number(outcome.detail));
+    const isRetryStatus = isStatus(outcome) && this.rules.retry.statuses.has(Number(outcome.detail));
     if (isRetryStatus && this.tryAgain(attempt, outcome, undefined, false, 0)) return;
     this.answered(attempt, outcome.kind === "success", false);
     this.complete(outcome);
@@ -179,7 +184,7 @@ export class FunctionCall<T> extends Call {
   /** A status that `retry.statuses` does not name: an answer like any other, thrown or returned. */
   #isFinalStatus(outcome: Outcome): boolean {
     if (outcome.reason === "dependency") return true;
-    const status = outcome.reason === "status" ? Number(outcome.detail) : Number.NaN;
+    const status = isStatus(outcome) ? Number(outcome.detail) : Number.NaN;
     return !Number.isNaN(status) && !this.rules.retry.statuses.has(status);
   }
 
@@ -187,13 +192,21 @@ export class FunctionCall<T> extends Call {
     try {
       const outcome = this.#classify(ended);
       if (!isOutcome(outcome)) throw new TypeError(`classify must return an outcome, got ${show(outcome)}`);
-      const isFinal = outcome.kind === "failure" && headerOf(answer, retryHeader) === "no";
-      return isFinal ? failure("dependency", outcome.detail) : outcome;
+      if (outcome.kind !== "failure") return outcome;
+      if (headerOf(answer, retryHeader) === "no") return failure("dependency", outcome.detail);
+      const isOverloaded =
+        /^(503|429)$/.test(outcome.detail) && headerOf(answer, "retry-after") !== undefined;
+      return isOverloaded ? failure("overloaded", outcome.detail) : outcome;
     } catch (error) {
       this.cancel(error as Error);
       return ignored("call", "classify threw");
     }
   }
+}
+
+/** Whether the outcome is that of an answer, whose status is its detail. */
+function isStatus({ reason }: Outcome): boolean {
+  return reason === "status" || reason === "overloaded";
 }
 
 function headersOf(added: readonly string[] | undefined): Readonly<Record<string, string>> {

@@ -191,8 +191,8 @@ export interface ClusterOptions {
   /** `false`: every call is sent once, whatever happens. */
   readonly retry?: false | RetryOptions | undefined;
   /**
-   * Sends a call a second time, to another node, when it takes unusually long: only calls that may run twice, and
-   * paid from the budget of retries. Off by default: it costs calls.
+   * Sends a call a second time, to another node, when it takes unusually long: only calls that may run twice, as one of
+   * their `retry.attempts`, and paid from the budget of retries. Off by default: it costs calls.
    */
   readonly hedge?: HedgeOptions | undefined;
   /** How many calls go out at once, and how many in a second. Off by default: only the program knows the numbers. */
@@ -205,8 +205,9 @@ export interface ClusterOptions {
   /** What a caller is given in place of an error: a response, or a function that makes one. */
   readonly fallback?: Fallback | undefined;
   /**
-   * The request header in which the next service is told how long it has: "grpc-timeout" in gRPC's format, any other
-   * name in whole milliseconds. Off by default: a header that nobody reads is a cost.
+   * The request header in which the next service is told how long it has for its whole answer: "grpc-timeout" in gRPC's
+   * format, any other name in whole milliseconds. Upgrades, CONNECT and calls that accept event streams have it only for
+   * a deadline that is inherited. Off by default: a header that nobody reads is a cost.
    */
   readonly deadlineHeader?: string | undefined;
   readonly health?: HealthOptions | undefined;

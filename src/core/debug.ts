@@ -46,9 +46,9 @@ const lines: Lines = {
   "evenkeel:retry": ({ address, attempt, delayMs, reason, detail }) =>
     `attempt ${attempt} follows in ${delayMs.toFixed(1)} ms, as ${address} failed (${detail === "" ? reason : `${reason}: ${detail}`})`,
   "evenkeel:reject": ({ code, message }) => `refused, ${code}: ${message}`,
+  "evenkeel:limit:error": ({ error }) => `the shared rate limit could not be asked: ${textOf(error)}`,
   "evenkeel:shed": ({ method, path, priority, reason, inflight, limit }) =>
     `${method} ${withoutQuery(path)}, ${priority}, is shed (${reason}): ${inflight} in flight of ${limit}`,
-  "evenkeel:limit:error": ({ error }) => `the shared rate limit could not be asked: ${textOf(error)}`,
 };
 
 const channels = {
@@ -61,8 +61,8 @@ const channels = {
   "evenkeel:registration:error": registrationErrors,
   "evenkeel:retry": retries,
   "evenkeel:reject": rejects,
-  "evenkeel:shed": sheds,
   "evenkeel:limit:error": limitErrors,
+  "evenkeel:shed": sheds,
 } as const;
 
 /** The line for one event: without line breaks, whatever a path or an error message holds. */

@@ -145,8 +145,8 @@ export interface Events {
   readonly "evenkeel:registration:error": RegistrationErrorEvent;
   readonly "evenkeel:retry": RetryEvent;
   readonly "evenkeel:reject": RejectEvent;
-  readonly "evenkeel:shed": ShedEvent;
   readonly "evenkeel:limit:error": LimitErrorEvent;
+  readonly "evenkeel:shed": ShedEvent;
 }
 
 function typedChannel<Name extends keyof Events>(name: Name): Channel<Events[Name]> {
@@ -168,5 +168,5 @@ export const registrationErrors: Channel<RegistrationErrorEvent> = typedChannel(
 );
 export const retries: Channel<RetryEvent> = typedChannel("evenkeel:retry");
 export const rejects: Channel<RejectEvent> = typedChannel("evenkeel:reject");
-export const sheds: Channel<ShedEvent> = typedChannel("evenkeel:shed");
 export const limitErrors: Channel<LimitErrorEvent> = typedChannel("evenkeel:limit:error");
+export const sheds: Channel<ShedEvent> = typedChannel("evenkeel:shed");

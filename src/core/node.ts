@@ -27,6 +27,12 @@ export const recentWindowMs = 10_000;
 /** A node that says nothing for that long begins anew to report (A58: weight_expiration_period). */
 export const reportGapMs = 180_000;
 
+/**
+ * What a refusal for load counts towards ejection. A node at three times its load refuses five in a row now and then,
+ * but hardly ever twenty; and one that refuses all for twenty calls is of no use.
+ */
+const overloadWeight = 0.25;
+
 /** Whether the node takes calls. What is `out` waits until `until`, then one trial call decides. */
 export type Health =
   | { readonly kind: "in" }
@@ -115,7 +121,7 @@ export class Node {
   /** By the outcomes of calls. Independent of `check`: a node is called when both are for it. */
   health: Health = inService;
   check: CheckVerdict = unchecked;
-  /** Failures since the last success. */
+  /** Failures since the last success; refusals for load count a quarter. */
   consecutiveFailures = 0;
   lastFailureAt: number = Number.NEGATIVE_INFINITY;
   /** How often in a row it was taken out; the penalty doubles with each. */
@@ -280,8 +286,9 @@ export class Node {
     this.failureRate = blend(this.failureRate, 1, failureGain);
     // It is there and does its work; what it needs does not.
     if (outcome.reason === "dependency") return;
-    this.recentFailures.add(1, now);
-    this.consecutiveFailures++;
+    const weight = outcome.reason === "overloaded" ? overloadWeight : 1;
+    this.recentFailures.add(weight, now);
+    this.consecutiveFailures += weight;
     this.lastFailureAt = now;
   }
 

@@ -16,11 +16,16 @@ export class OptionReader {
   readonly #given: Readonly<Record<string, unknown>>;
   readonly #path: string;
   readonly #known: Set<string> = new Set();
+  readonly #show: (value: unknown) => string;
 
-  /** @throws TypeError when `given` is neither an object nor undefined. */
-  constructor(given: unknown, path: string) {
+  /**
+   * @param display how a value is shown in what is thrown.
+   * @throws TypeError when `given` is neither an object nor undefined.
+   */
+  constructor(given: unknown, path: string, display: (value: unknown) => string = show) {
+    this.#show = display;
     if (given !== undefined && (typeof given !== "object" || given === null || Array.isArray(given))) {
-      throw new TypeError(`${path || "options"} must be an object, got ${show(given)}`);
+      throw new TypeError(`${path || "options"} must be an object, got ${display(given)}`);
     }
     this.#given = (given ?? {}) as Readonly<Record<string, unknown>>;
     this.#path = path;
@@ -37,12 +42,12 @@ export class OptionReader {
     const value = this.value(name);
     if (value === undefined) return rule.default;
     if (typeof value !== "number")
-      throw new TypeError(`${this.#at(name)} must be a number, got ${show(value)}`);
+      throw new TypeError(`${this.#at(name)} must be a number, got ${this.#show(value)}`);
     const max = rule.max ?? Number.MAX_SAFE_INTEGER;
     if (!(value >= rule.min && value <= max) || (rule.integer === true && !Number.isInteger(value))) {
       const kind = rule.integer === true ? "an integer" : "a number";
       const range = rule.max === undefined ? `of at least ${rule.min}` : `from ${rule.min} to ${max}`;
-      throw new RangeError(`${this.#at(name)} must be ${kind} ${range}, got ${show(value)}`);
+      throw new RangeError(`${this.#at(name)} must be ${kind} ${range}, got ${this.#show(value)}`);
     }
     return value;
   }
@@ -51,7 +56,7 @@ export class OptionReader {
     const value = this.value(name);
     if (value === undefined) return fallback;
     if (typeof value !== "boolean")
-      throw new TypeError(`${this.#at(name)} must be true or false, got ${show(value)}`);
+      throw new TypeError(`${this.#at(name)} must be true or false, got ${this.#show(value)}`);
     return value;
   }
 
@@ -59,7 +64,7 @@ export class OptionReader {
     const value = this.value(name);
     if (value === undefined) return undefined;
     if (typeof value !== "string" || value === "") {
-      throw new TypeError(`${this.#at(name)} must be a non-empty string, got ${show(value)}`);
+      throw new TypeError(`${this.#at(name)} must be a non-empty string, got ${this.#show(value)}`);
     }
     return value;
   }
@@ -71,7 +76,7 @@ export class OptionReader {
     const found = words.find((word) => word === value);
     if (found === undefined) {
       throw new RangeError(
-        `${this.#at(name)} must be ${words.map((word) => `"${word}"`).join(" or ")}, got ${show(value)}`,
+        `${this.#at(name)} must be ${words.map((word) => `"${word}"`).join(" or ")}, got ${this.#show(value)}`,
       );
     }
     return found;
@@ -80,7 +85,8 @@ export class OptionReader {
   array(name: string, fallback: readonly unknown[]): readonly unknown[] {
     const value = this.value(name);
     if (value === undefined) return fallback;
-    if (!Array.isArray(value)) throw new TypeError(`${this.#at(name)} must be an array, got ${show(value)}`);
+    if (!Array.isArray(value))
+      throw new TypeError(`${this.#at(name)} must be an array, got ${this.#show(value)}`);
     return value;
   }
 
@@ -91,7 +97,7 @@ export class OptionReader {
     const candidate = value as Readonly<Record<string, unknown>> | null;
     for (const method of methods) {
       if (typeof candidate !== "object" || candidate === null || typeof candidate[method] !== "function") {
-        throw new TypeError(`${this.#at(name)} must have a method ${method}(), got ${show(value)}`);
+        throw new TypeError(`${this.#at(name)} must have a method ${method}(), got ${this.#show(value)}`);
       }
     }
     return value as T;
@@ -101,7 +107,7 @@ export class OptionReader {
     const value = this.value(name);
     if (value === undefined) return undefined;
     if (typeof value !== "function")
-      throw new TypeError(`${this.#at(name)} must be a function, got ${show(value)}`);
+      throw new TypeError(`${this.#at(name)} must be a function, got ${this.#show(value)}`);
     return value as T;
   }
 
@@ -110,19 +116,30 @@ export class OptionReader {
     return new OptionReader(this.value(name), this.#at(name));
   }
 
+  /** The options one level down, where passwords and keys stand: whatever is wrong with one, it is not shown. */
+  secrets(name: string): OptionReader {
+    return new OptionReader(this.value(name), this.#at(name), hide);
+  }
+
   /** @throws TypeError for any field that was never read. */
   end(): void {
     for (const name of Object.keys(this.#given)) {
       if (this.#known.has(name)) continue;
       const nearest = closest(name, this.#known);
       const suggestion = nearest === undefined ? "" : `; did you mean "${nearest}"?`;
-      throw new TypeError(`unknown option ${this.#at(name)} (${show(this.#given[name])})${suggestion}`);
+      throw new TypeError(`unknown option ${this.#at(name)} (${this.#show(this.#given[name])})${suggestion}`);
     }
   }
 
   #at(name: string): string {
     return this.#path === "" ? name : `${this.#path}.${name}`;
   }
+}
+
+/** What may be said of a value that must not get into a log: one of the wrong name or type may be a secret, too. */
+function hide(value: unknown): string {
+  if (value === "") return "an empty string";
+  return value === null || value === undefined ? String(value) : `a value of type ${typeof value}`;
 }
 
 /** A value as an error message shows it: short, and recognisable. */

@@ -24,6 +24,11 @@ export type FailureReason =
    * shows in the node's failure rate, and takes no node out: it would be no other on the next one.
    */
   | "dependency"
+  /**
+   * The node has too much to do, and refused the call for that (503 or 429 with Retry-After). It shows in its failure
+   * rate, which draws calls away from it, and counts little towards ejection: what it does answer is needed.
+   */
+  | "overloaded"
   /** Anything else that the transport reports. */
   | "error";
 

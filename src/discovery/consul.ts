@@ -11,7 +11,8 @@ import type { Discovery, Registry } from "../core/contracts.ts";
 import { type ConsulOptions, resolveConsulOptions } from "./consul/options.ts";
 import { ConsulSource } from "./consul/source.ts";
 
-export type { ConsulOptions, ConsulTlsOptions, ConsulToken } from "./consul/options.ts";
+export type { ConsulOptions, ConsulToken } from "./consul/options.ts";
+export type { TlsOptions as ConsulTlsOptions } from "./tls-options.ts";
 
 /**
  * Watches services in Consul by blocking queries, and registers instances with a TTL check.

@@ -56,7 +56,8 @@ class EtcdRegistry implements Discovery, Registry {
       backoffMs,
       backoffMaxMs,
       stableMs,
-      open: async (member, ended) => GrpcSession.open(await loadPeers(), options, clock, member, ended),
+      open: async (member, ended, signal) =>
+        GrpcSession.open(await loadPeers(), options, clock, { member, ended, signal }),
     });
   }
 

@@ -1,5 +1,7 @@
 /** Tests of the first source that works, over sources that are played by hand, in virtual time. */
 import { describe, expect, it } from "vitest";
+import type { Clock } from "../core/clock.ts";
+import { longestTimerMs } from "../core/option-reader.ts";
 import { discoveryContract } from "../testing/discovery-contract.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { PlayedSource } from "../testing/played-source.ts";
@@ -48,6 +50,26 @@ describe("fallback", () => {
     c.push("http://c");
     await clock.advanceAsync(0);
     expect(events).toEqual(["! a is down", "! b is down", "http://c"]);
+  });
+
+  it("sets no timer that a real clock would take for none, however long a source may be stale", async () => {
+    const manual = new ManualClock();
+    const delays: number[] = [];
+    const clock: Clock = {
+      now: () => manual.now(),
+      schedule(callback, delayMs) {
+        delays.push(delayMs);
+        return manual.schedule(callback, delayMs);
+      },
+    };
+    const { a, events } = play({ clock, staleMs: 30 * 86_400_000 });
+    a.push("http://a");
+    await manual.advanceAsync(0);
+    a.report("lost its server");
+    await manual.advanceAsync(29 * 86_400_000);
+    expect(events.at(-1)).toBe("! lost its server");
+    expect(delays.length).toBeLessThan(10);
+    expect(Math.max(...delays)).toBeLessThanOrEqual(longestTimerMs);
   });
 
   it("keeps to a source that has answered once, for as long as it is told", async () => {

@@ -178,6 +178,50 @@ describe("a believed set", () => {
     expect(store.written).toEqual(["http://b"]);
   });
 
+  it("is written when the disk is good again, though nothing has changed, and its trouble is told of once", async () => {
+    const store = new PlayedStore();
+    const { clock, source, errors, guard } = start(store);
+    store.trouble = "disk full";
+    source.push("http://a");
+    await clock.advanceAsync(10 * 60_000);
+    expect(errors).toEqual(["disk full"]);
+    store.trouble = undefined;
+    await clock.advanceAsync(60_000);
+    expect(store.written).toEqual(["http://a"]);
+    store.trouble = "disk full";
+    source.push("http://b");
+    await clock.advanceAsync(2_000);
+    expect(errors).toEqual(["disk full", "disk full"]);
+    guard.close();
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("does not write an older set that failed over a newer one", async () => {
+    const store = new PlayedStore();
+    let open = (): void => {};
+    store.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const { clock, source, errors } = start(store);
+    await clock.advanceAsync(0);
+    store.trouble = "disk full";
+    source.push("http://a");
+    await clock.advanceAsync(5_000);
+    source.push("http://b");
+    await clock.advanceAsync(5_000);
+    const { write } = store;
+    let writes = 0;
+    store.write = (snapshot) => {
+      writes++;
+      store.trouble = undefined;
+      return write.call(store, snapshot);
+    };
+    open();
+    await clock.advanceAsync(10 * 60_000);
+    expect(errors).toEqual(["disk full"]);
+    expect([writes, store.written]).toEqual([1, ["http://b"]]);
+  });
+
   it("leaves no timer when the guard is closed, and lists have no use for any of it", async () => {
     const { clock, guard, source } = start(new PlayedStore("http://a"));
     source.push("http://b");

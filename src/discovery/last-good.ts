@@ -22,6 +22,8 @@ export interface LastGoodOptions {
 /** At most so often is it written: a deploy changes a set many times, and one write is enough. */
 const quietMs = 1_000;
 const longestMs = 10_000;
+/** When a write that failed is tried again: a disk that is full or read-only is so for minutes. */
+const retryMs = 60_000;
 
 export class LastGood {
   readonly #options: LastGoodOptions;
@@ -35,6 +37,9 @@ export class LastGood {
   /** What is to be written next, and whether a write is under way. */
   #next: readonly CheckedEndpoint[] | undefined;
   #isWriting = false;
+  #retry: Timer | undefined;
+  /** What the last write failed with, so that it is not told again with each attempt. */
+  #complaint: string | undefined;
 
   constructor(options: LastGoodOptions) {
     this.#options = options;
@@ -66,6 +71,7 @@ export class LastGood {
     this.#isClosed = true;
     this.#settle();
     this.#debounce.close();
+    this.#retry?.cancel();
   }
 
   async #read(): Promise<void> {
@@ -92,15 +98,32 @@ export class LastGood {
   async #write(): Promise<void> {
     if (this.#isWriting) return;
     this.#isWriting = true;
-    const { service, store, wallClock, report } = this.#options;
+    const { service, store, wallClock } = this.#options;
     for (let next = this.#next; next !== undefined && !this.#isClosed; next = this.#next) {
       this.#next = undefined;
+      // Of an older set.
+      this.#retry?.cancel();
       try {
         await store.write({ service, savedAt: wallClock(), endpoints: next.map(toKept) });
+        this.#complaint = undefined;
       } catch (error) {
-        if (!this.#isClosed) report(error);
+        this.#failed(error, next);
       }
     }
     this.#isWriting = false;
+  }
+
+  /** A set that does not change would else never be on the disk. */
+  #failed(error: unknown, endpoints: readonly CheckedEndpoint[]): void {
+    if (this.#isClosed) return;
+    const { clock, report } = this.#options;
+    this.#retry = clock.schedule(() => {
+      this.#next ??= endpoints;
+      void this.#write();
+    }, retryMs);
+    const complaint = String(error);
+    if (complaint === this.#complaint) return;
+    this.#complaint = complaint;
+    report(error);
   }
 }

@@ -12,7 +12,8 @@ import { type NacosOptions, resolveNacosOptions } from "./nacos/options.ts";
 import { NacosSource } from "./nacos/source.ts";
 import { createTransport } from "./nacos/transport.ts";
 
-export type { NacosAuthOptions, NacosOptions, NacosTlsOptions } from "./nacos/options.ts";
+export type { NacosAuthOptions, NacosOptions } from "./nacos/options.ts";
+export type { TlsOptions as NacosTlsOptions } from "./tls-options.ts";
 
 /**
  * Watches services in Nacos, which pushes each change over gRPC, and registers instances that live as long as the

@@ -65,8 +65,8 @@ export class Gate implements Applicant, Deadline {
     );
   }
 
-  expire(now: number): void {
-    if (this.#opened !== undefined) this.#admission.expired(this, now);
+  expire(): void {
+    if (this.#opened !== undefined) this.#admission.expired(this);
   }
 
   /** A stream's answer has begun: however long it lasts, it is no hang. */
@@ -80,8 +80,13 @@ export class Gate implements Applicant, Deadline {
   left(outcome: Outcome, now: number): void {
     this.#call.service.deadlines.remove(this);
     this.#opened = undefined;
-    if (this.#admittedAt === undefined) this.#admission.left(this);
-    else this.#admission.ended(this.#ticket, outcome, now - this.#admittedAt, now);
+    const admittedAt = this.#admittedAt;
+    if (admittedAt === undefined) {
+      this.#admission.left(this);
+      return;
+    }
+    const { isStream: isEndless } = this.#call.definition;
+    this.#admission.ended(this.#ticket, outcome, { latencyMs: now - admittedAt, admittedAt, isEndless }, now);
   }
 
   #open(pass: Promise<Metadata>): void {

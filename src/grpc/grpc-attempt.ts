@@ -109,8 +109,8 @@ export class GrpcAttempt implements Deadline, Listener {
     const sent = this.#subchannel.getRealSubchannel().createCall(metadata, host, method, this, callId);
     this.#sent = sent;
     const { service, definition, endsAt } = this.#call;
-    service.running.add(this);
-    if (!definition.isStream) {
+    if (definition.isStream) service.streams.add(this);
+    else {
       this.dueAt = Math.min(endsAt, this.attempt.startedAt + service.cluster.rules.attemptMs);
       service.deadlines.add(this);
     }
@@ -217,9 +217,11 @@ export class GrpcAttempt implements Deadline, Listener {
     const { cluster, service, definition } = this.#call;
     const { attempt } = this;
     const now = cluster.clock.now();
-    service.deadlines.remove(this);
-    service.running.delete(this);
-    if (outcome.kind === "success" && !definition.isStream) cluster.answered(attempt, true, now);
+    if (definition.isStream) service.streams.delete(this);
+    else {
+      service.deadlines.remove(this);
+      if (outcome.kind === "success") cluster.answered(attempt, true, now);
+    }
     cluster.settle(attempt, outcome, now);
     if (this.#isBegun && attemptEnds.hasSubscribers) this.#publishEnd(outcome, now);
     return now;

@@ -22,8 +22,8 @@ const drainedTooLong = ignored("closing", "the node was removed, and drainMs are
 export class GrpcService {
   readonly cluster: Cluster;
   readonly methods: Methods;
-  /** Attempts that have been sent and have not ended. */
-  readonly running: Set<GrpcAttempt> = new Set();
+  /** Streams under way: unary calls end by themselves, in `totalMs` at the latest. */
+  readonly streams: Set<GrpcAttempt> = new Set();
   readonly deadlines: Deadlines;
   /** What grpc-js is told of retries: it makes them, and each failed attempt says whether and when. */
   readonly methodConfig: MethodConfig;
@@ -37,7 +37,7 @@ export class GrpcService {
   /** By the service config that channels were given. One object for each, since it is part of a connection's identity. */
   readonly #selectors: Map<string | undefined, CallSelector> = new Map();
   readonly #onGone = (node: Node): void => {
-    for (const attempt of [...this.running]) {
+    for (const attempt of [...this.streams]) {
       if (attempt.node !== node) continue;
       attempt.cut(
         status.UNAVAILABLE,

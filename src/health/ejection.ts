@@ -124,7 +124,10 @@ export function takeOut(
 /** What people read as the reason for an ejection. */
 export function ejectionReason(node: Node, outcome: Outcome, rules: EjectionRules, now: number): string {
   if (node.consecutiveFailures >= rules.consecutiveFailures) {
-    return `${node.consecutiveFailures} failures in a row, the last: ${outcome.detail || outcome.reason}`;
+    const count = Math.floor(node.consecutiveFailures);
+    const what =
+      outcome.reason === "overloaded" ? "too many refusals for load" : `${count} failures in a row`;
+    return `${what}, the last: ${outcome.detail || outcome.reason}`;
   }
   const share = node.recentFailures.sum(now) / node.recentCalls.sum(now);
   return `${Math.round(share * 100)}% of attempts failed within ${recentWindowMs / 1_000} s`;

@@ -22,6 +22,11 @@ test("defaults are merged field by field in groups of options, and what the serv
       retry: { attempts: 2, statuses: [500, 501], budget: { ratio: 0.5, minPerSecond: 3 } },
       health: { warmUpMs: 1, ejection: { consecutiveFailures: 7, baseMs: 9 } },
       connections: { perNode: 5, factory },
+      limits: { inflight: 10, queueMs: 50, adaptive: { min: 2 } },
+      breaker: { inflight: 20, rate: { windowMs: 1_000 } },
+      hedge: { percentile: 95 },
+      fallback: { status: 203, body: "all" },
+      deadlineHeader: "grpc-timeout",
       tls: { servername: "all.internal" },
     },
     services: {
@@ -32,10 +37,14 @@ test("defaults are merged field by field in groups of options, and what the serv
         retry: { statuses: [503], budget: { ratio: 0.1 } },
         health: { ejection: { baseMs: 10 } },
         connections: { idleMs: 77 },
+        limits: { ratePerSecond: 5, adaptive: { max: 8 } },
+        breaker: { rate: { ratio: 3 } },
+        hedge: { afterMs: 50 },
+        fallback: { body: "some" },
         tls: { key: "key" },
         policy: undefined,
       },
-      none: { policy: leastCost(), retry: false, health: { ejection: false } },
+      none: { policy: leastCost(), retry: false, health: { ejection: false }, breaker: false },
     },
   });
   const { all, some, none } = Object.fromEntries(
@@ -50,11 +59,18 @@ test("defaults are merged field by field in groups of options, and what the serv
     warmUpMs: 1,
     ejection: { consecutiveFailures: 7, baseMs: 10 },
     connections: { perNode: 5, idleMs: 77, factory },
+    limits: { inflight: 10, queueMs: 50, adaptive: { min: 2, max: 8 }, rate: { ratePerSecond: 5 } },
+    breaker: { inflight: 20, rate: { windowMs: 1_000, ratio: 3 } },
+    hedge: { afterMs: 50, share: undefined },
+    fallback: { status: 200, body: "some" },
+    deadlineHeader: "grpc-timeout",
     tls: { servername: "all.internal", key: "key" },
   });
+  expect(all).toMatchObject({ hedge: { share: 0.95 }, limits: { adaptive: { min: 2, max: 10 } } });
   expect(some?.discovery).toBe(own);
   expect(some?.policy).toBe(policy);
   expect(none).toMatchObject({ policy: { name: "leastCost" }, retry: { attempts: 1 }, ejection: undefined });
+  expect(none?.breaker).toBeUndefined();
 });
 
 test("a default of false gives way to a service's own group", async () => {

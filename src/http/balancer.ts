@@ -6,6 +6,7 @@
  * const response = await orders.fetch("/v1/orders/42");
  */
 import { type Dispatcher, Dispatcher1Wrapper, errors } from "undici";
+import type { Call } from "../cluster/call.ts";
 import { type CallRules, resolveRules, type WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
@@ -180,10 +181,9 @@ export class Balancer extends ClosableDispatcher {
   ): Promise<void> {
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the balancer was destroyed");
     const closed = closing ?? this.closeOnce();
-    for (const exchange of this.cluster.deadlines.entries()) {
-      if (exchange instanceof Exchange && exchange.belongsTo(this.host)) exchange.cancel(reason);
-    }
-    for (const exchange of [...this.host.endless]) exchange.cancel(reason);
+    const isOwn = (call: Call) => call instanceof Exchange && call.belongsTo(this.host);
+    this.cluster.cancel(this.cluster.deadlines.entries().filter(isOwn), reason);
+    this.cluster.cancel(this.host.endless, reason);
     if (this.ownsCluster) this.cluster.destroy(reason);
     await this.host.pools.destroy(reason);
     await closed;

@@ -79,6 +79,11 @@ export function mayNotBeRetried(headers: IncomingHttpHeaders): boolean {
   return headers[retryHeader] === "no";
 }
 
+/** Whether the answer, a failure, is a refusal for load. */
+export function isOverloaded(status: number, headers: IncomingHttpHeaders): boolean {
+  return (status === 503 || status === 429) && headers["retry-after"] !== undefined;
+}
+
 /** RFC 9110, 10.2.3: seconds or a date. 0 when absent or not understood. */
 export function retryAfterMs(header: string | readonly string[] | undefined, wallNow: number): number {
   const value = typeof header === "string" ? header.trim() : header?.[0]?.trim();

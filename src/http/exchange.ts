@@ -5,6 +5,7 @@
  * and at once, with the exchange itself as controller, so that an abort takes effect while the call still waits
  * or connects. Each attempt has its own observer, so that nothing an abandoned attempt reports is heard.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { IncomingHttpHeaders } from "node:http";
 import { type Duplex, Readable } from "node:stream";
 import { type Dispatcher, errors } from "undici";
@@ -19,6 +20,7 @@ import { failure, ignored, success } from "../core/outcome.ts";
 import { type AttemptListener, AttemptObserver } from "./attempt-observer.ts";
 import {
   type AttemptFault,
+  isOverloaded,
   isUnprocessed,
   mayNotBeRetried,
   outcomeOfFault,
@@ -56,6 +58,8 @@ export class Exchange extends Call implements Controller, AttemptListener {
   /** Of a second one that is under way. */
   #rival: AttemptObserver | undefined = undefined;
   #fallback: FallbackAnswer | undefined = undefined;
+  /** For the program's own function that makes a fallback. */
+  #inCallersContext: (<R>(work: () => R) => R) | undefined = undefined;
   #body: ReplayBody | undefined = undefined;
   /** The connection that was handed over to the caller. */
   #socket: Duplex | undefined = undefined;
@@ -90,6 +94,9 @@ export class Exchange extends Call implements Controller, AttemptListener {
     // Before undici has the stream, nobody listens: its error would end the process.
     if (typeof body === "object" && body !== null && "pipe" in body && typeof body.on === "function") {
       body.on("error", (error: Error) => this.cancel(error));
+    }
+    if (typeof this.cluster.options.fallback === "function") {
+      this.#inCallersContext = AsyncLocalStorage.snapshot();
     }
     try {
       this.#handler.onRequestStart?.(this, null);
@@ -185,12 +192,20 @@ export class Exchange extends Call implements Controller, AttemptListener {
     return this.#observerOf(attempt)?.isInLine === true;
   }
 
+  protected override get mayBeEndless(): boolean {
+    const { upgrade, method } = this.#options;
+    if (upgrade || method === "CONNECT") return true;
+    return this.header("accept")?.startsWith("text/event-stream") === true;
+  }
+
   protected override get hasFallback(): boolean {
     return this.cluster.options.fallback !== undefined;
   }
 
+  /** Undefined for an attempt that was not sent. */
   #observerOf(attempt: Attempt): AttemptObserver | undefined {
-    return this.#rival?.attempt === attempt ? this.#rival : this.#observer;
+    if (this.#rival?.attempt === attempt) return this.#rival;
+    return this.#observer?.attempt === attempt ? this.#observer : undefined;
   }
 
   protected override send(attempt: Attempt): void {
@@ -225,14 +240,19 @@ export class Exchange extends Call implements Controller, AttemptListener {
     // The caller has the connection: its end is all that there is to tell.
     if (this.#socket !== undefined) return;
     const { fallback } = this.cluster.options;
-    if (fallback !== undefined && !this.wasAnswered && isMadeGood(error)) {
-      const { method, path } = this;
-      const failed = { service: this.cluster.name, method, path, error };
-      this.#fallback = new FallbackAnswer(this.#handler, this, (failure) => this.#tell(failure));
-      void this.#fallback.deliver(fallback, failed);
+    // Whoever gave the call up wants nothing in its place, whatever error he gave as his reason.
+    if (fallback === undefined || this.wasAnswered || this.#aborted || !isMadeGood(error)) {
+      this.#tell(error);
       return;
     }
-    this.#tell(error);
+    const { method, path } = this;
+    this.#fallback = new FallbackAnswer(this.#handler, this, (failure) => {
+      if (!this.#aborted) this.noteFailure();
+      this.#tell(failure);
+    });
+    const ask = () => this.#fallback?.deliver(fallback, { service: this.cluster.name, method, path, error });
+    // Whoever made the call fail runs in another context than its caller.
+    void (this.#inCallersContext?.(ask) ?? ask());
   }
 
   #tell(error: Error): void {
@@ -296,7 +316,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
     this.#handler.onResponseStart?.(this, status, headers, message);
   }
 
-  /** False when the answer is not delivered, because the call goes on elsewhere or has a fallback. */
+  /** False when what follows is not wanted, because the call goes on elsewhere or has a fallback. */
   responded(
     observer: AttemptObserver,
     status: number,
@@ -305,9 +325,11 @@ export class Exchange extends Call implements Controller, AttemptListener {
   ): boolean {
     const attempt = observer.attempt as Attempt;
     if (observer.outcome.kind === "success") noteLoad(attempt.node, headers, this.clock);
-    if (mayNotBeRetried(headers) && observer.outcome.kind === "failure") {
-      observer.outcome = failure("dependency", String(status));
-    } else if (this.rules.retry.statuses.has(status)) {
+    if (observer.outcome.kind === "failure") {
+      if (mayNotBeRetried(headers)) observer.outcome = failure("dependency", String(status));
+      else if (isOverloaded(status, headers)) observer.outcome = failure("overloaded", String(status));
+    }
+    if (observer.outcome.reason !== "dependency" && this.rules.retry.statuses.has(status)) {
       const waitMs = retryAfterMs(headers["retry-after"], Date.now());
       const { outcome } = observer;
       const retried = outcome.kind === "success" ? failure("status", String(status)) : outcome;
@@ -321,6 +343,8 @@ export class Exchange extends Call implements Controller, AttemptListener {
     if (isEventStream) this.#host.endless.add(this);
     const isGood = observer.outcome.kind === "success";
     this.answered(attempt, isGood, isEventStream, this.cluster.options.timeouts.bodyIdleMs);
+    // Whoever listens to events may have ended the call, and its handler has heard of that.
+    if (this.isOver) return true;
     this.#isAnsweredBy(observer);
     this.#handler.onResponseStart?.(this, status, headers, message);
     return true;
@@ -337,12 +361,13 @@ export class Exchange extends Call implements Controller, AttemptListener {
   }
 
   ended(observer: AttemptObserver, trailers: IncomingHttpHeaders): void {
-    this.complete(observer.outcome);
-    try {
-      this.#handler.onResponseEnd?.(this, trailers);
-    } catch (error) {
-      // As undici does it.
-      this.fail(error as Error);
+    if (this.complete(observer.outcome)) {
+      try {
+        this.#handler.onResponseEnd?.(this, trailers);
+      } catch (error) {
+        // As undici does it.
+        this.fail(error as Error);
+      }
     }
     // undici's body streams hold on to their controller, and outlive the call by far: they must not hold it all.
     this.#observer = undefined;
@@ -352,6 +377,10 @@ export class Exchange extends Call implements Controller, AttemptListener {
   upgraded(observer: AttemptObserver, status: number, headers: Headers, socket: Duplex): void {
     const attempt = observer.attempt as Attempt;
     this.answered(attempt, true, true);
+    if (this.isOver) {
+      socket.destroy();
+      return;
+    }
     this.#isAnsweredBy(observer);
     socket.once("close", () => this.complete(success));
     this.#host.endless.add(this);

@@ -4,6 +4,9 @@ import { checkFallback, type FailedCall, type Fallback } from "../cluster/fallba
 
 type Controller = Dispatcher.DispatchController;
 
+/** RFC 9110: they have neither a body nor its length. */
+const bodilessStatuses: ReadonlySet<number> = new Set([204, 205, 304]);
+
 export class FallbackAnswer {
   readonly #handler: Dispatcher.DispatchHandler;
   readonly #controller: Controller;
@@ -26,7 +29,7 @@ export class FallbackAnswer {
       const given = typeof fallback === "function" ? await fallback(call) : fallback;
       if (this.#isOver) return;
       if (given === undefined) this.#end(call.error);
-      else await this.#hand(checkFallback(given));
+      else await this.#hand(checkFallback(given), call.method);
     } catch (error) {
       this.#end(error as Error);
     }
@@ -44,20 +47,31 @@ export class FallbackAnswer {
     this.#waking = undefined;
   }
 
-  async #hand({ status, headers, body }: ReturnType<typeof checkFallback>): Promise<void> {
+  async #hand(
+    { status, headers, body }: ReturnType<typeof checkFallback>,
+    method: string | undefined,
+  ): Promise<void> {
+    const isBodiless = bodilessStatuses.has(status);
     const bytes = Buffer.from(body as Uint8Array);
-    const all = { "content-length": String(bytes.length), ...headers };
+    const all = isBodiless ? headers : { "content-length": String(bytes.length), ...headers };
     this.rawHeaders = Object.entries(all)
       .flat()
       .map((text) => Buffer.from(text, "latin1"));
     this.#handler.onResponseStart?.(this.#controller, status, all, undefined);
     await this.#whenWanted();
     if (this.#isOver) return;
-    if (bytes.length > 0) this.#handler.onResponseData?.(this.#controller, bytes);
+    if (bytes.length > 0 && !isBodiless && method !== "HEAD") {
+      this.#handler.onResponseData?.(this.#controller, bytes);
+    }
     await this.#whenWanted();
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#handler.onResponseEnd?.(this.#controller, {});
+    try {
+      this.#handler.onResponseEnd?.(this.#controller, {});
+    } catch (error) {
+      // As undici does it.
+      this.#fail(error as Error);
+    }
   }
 
   async #whenWanted(): Promise<void> {

@@ -20,6 +20,8 @@ const groups: Groups = {
   retry: { budget: {} },
   health: { ejection: {} },
   connections: {},
+  limits: { adaptive: {} },
+  breaker: { rate: {} },
   tls: {},
 };
 

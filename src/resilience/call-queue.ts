@@ -121,7 +121,7 @@ export class CallQueue<Entry extends QueuedCall> {
   /** Takes out a call that does not want to wait any more; false when it was not in. */
   remove(entry: Entry): boolean {
     const place = this.#places.get(entry);
-    if (place === undefined) return false;
+    if (place === undefined) return this.#removeDoomed(entry);
     this.#places.delete(entry);
     unlink(place);
     if (this.#places.size === 0 && this.#doomed.length === 0) this.#nextDueAt = Number.POSITIVE_INFINITY;
@@ -148,6 +148,13 @@ export class CallQueue<Entry extends QueuedCall> {
       this.#nextDueAt = Math.min(this.#nextDueAt, this.#dueAt(place, now));
     }
     return expired;
+  }
+
+  /** There are few of these, and not for long. */
+  #removeDoomed(entry: Entry): boolean {
+    const index = this.#doomed.indexOf(entry);
+    if (index >= 0) this.#doomed.splice(index, 1);
+    return index >= 0;
   }
 
   #lineOf(entry: Entry): Place<Entry> {

@@ -39,7 +39,7 @@ export class HedgeDelay {
     this.#percentile = percentile;
     // Of n samples the share above the true percentile p has a deviation of sqrt(p * (1 - p) / n). With 4 / (1 - p)
     // of them two deviations are no more than 1 - p: hardly ever twice as many hedges as were asked for.
-    this.#minimumSamples = Math.ceil(4 / (1 - percentile));
+    this.#minimumSamples = Math.round(4 / (1 - percentile));
   }
 
   /** A first attempt succeeded after so long, or was given up after so long because its hedge was faster. */

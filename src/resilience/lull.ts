@@ -9,8 +9,7 @@ export class Lull {
   readonly level: number;
   readonly startedAt: number;
   readonly #giveUpAt: number;
-  /** How many samples are to come, those that were ignored taken off. */
-  #wanted: number;
+  readonly #wanted: number;
   #begun = 0;
   #ended = 0;
   #sumMs = 0;
@@ -31,14 +30,15 @@ export class Lull {
     this.#lastAt = now;
   }
 
-  ended(latencyMs: number, now: number): void {
+  succeeded(latencyMs: number, now: number): void {
     if (!this.#isSample(latencyMs, now)) return;
     this.#ended++;
     this.#sumMs += latencyMs;
   }
 
+  /** The call failed, or says nothing: another one takes its place. */
   ignored(latencyMs: number, now: number): void {
-    if (this.#isSample(latencyMs, now)) this.#wanted--;
+    if (this.#isSample(latencyMs, now)) this.#begun--;
   }
 
   isOver(now: number): boolean {

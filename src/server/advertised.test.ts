@@ -42,6 +42,9 @@ describe("the advertised address", () => {
     expect(advertisedAddress(bound("0.0.0.0"), { ...plain, host: "orders-1.internal" }, {})).toBe(
       "http://orders-1.internal:8080",
     );
+    for (const host of ["2001:db8::1", "[2001:db8::1]"]) {
+      expect(advertisedAddress(bound("::"), { ...plain, host }, {})).toBe("http://[2001:db8::1]:8080");
+    }
     for (const address of ["http://0.0.0.0:80", "[::]:80", "http://[::ffff:0.0.0.0]:80"]) {
       expect(() => checkAdvertised(address, "address")).toThrow(/register\.address .* all interfaces/);
     }

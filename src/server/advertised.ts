@@ -27,8 +27,12 @@ export function advertisedAddress(
 ): string {
   if (typeof bound === "string") return `unix:${resolve(bound)}`;
   const chosen = host ?? (isWildcard(bound.address) ? reachableAddress(bound, interfaces) : bound.address);
-  const name = chosen.includes(":") && !chosen.startsWith("[") ? `[${chosen}]` : chosen;
-  return checkAdvertised(`${scheme}://${name}:${bound.port}`, "host");
+  return checkAdvertised(`${scheme}://${bracketed(chosen)}:${bound.port}`, "host");
+}
+
+/** A host as it stands in a URL: IPv6 in brackets, which it may have already. */
+export function bracketed(host: string): string {
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
 }
 
 /** @throws RangeError for what is no address, or means all interfaces. */

@@ -68,10 +68,10 @@ export class Announcement {
     try {
       await Promise.race([taken, late]);
       if (isLate) {
-        report(
-          this.#instance,
-          new Error(`not deregistered within ${timeoutMs} ms; its lease has to run out`),
-        );
+        const what = this.#isRegistered
+          ? `not deregistered within ${timeoutMs} ms; its lease has to run out`
+          : `it was still being registered when it was to be taken out, and is given up after ${timeoutMs} ms`;
+        report(this.#instance, new Error(what));
       } else if (this.#isRegistered) changed(this.#instance, "deregistered");
     } catch (error) {
       report(this.#instance, error);

@@ -52,7 +52,7 @@ const failures: ReadonlySet<number> = new Set([2, deadlineExceeded, resourceExha
 
 const refusals: Readonly<Record<RefusalReason, GrpcStatus>> = {
   deadline: { code: deadlineExceeded, details: "the deadline of the call had passed before it came in" },
-  "event loop": { code: resourceExhausted, details: "overloaded: the event loop is behind" },
+  "event loop": { code: resourceExhausted, details: "overloaded: this turn of the event loop is full" },
   concurrency: { code: resourceExhausted, details: "overloaded: too many calls are in flight" },
 };
 
@@ -124,6 +124,8 @@ class GrpcExchange {
       endsAt: now + (Number(this.#next.getDeadline()) - Date.now()),
       // A stream lasts as long as its two ends like, which says nothing of load.
       isCounted: !requestStream && !responseStream && !this.#core.isExempt("POST", path),
+      // Its clients keep their connections.
+      isFresh: false,
     };
     const refusal = this.#core.admit(arrival, { method: "POST", path }, now);
     if (refusal !== undefined) {

@@ -2,7 +2,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CallPriority } from "../core/contracts.ts";
-import { createSeededRandom } from "../core/random.ts";
 import { AdaptiveLimit } from "../resilience/adaptive-limit.ts";
 import { Guard, type GuardOptions } from "./guard.ts";
 
@@ -11,15 +10,15 @@ const never = Number.POSITIVE_INFINITY;
 function createGuard(options: Partial<GuardOptions> = {}): Guard {
   return new Guard({
     inflight: never,
-    loopDelayMs: never,
-    loopDelay: { delayMs: () => 0 },
-    random: createSeededRandom(1),
+    turnMs: never,
+    turn: { busyMs: () => 0 },
+    pause: { sinceMs: () => 0 },
     ...options,
   });
 }
 
 const letIn = (guard: Guard, priority: CallPriority, now = 0): boolean =>
-  guard.admit(priority, never, now) === undefined;
+  guard.admit(priority, never, false, now) === undefined;
 
 /** How many calls of a priority it takes until it says no. */
 function fill(guard: Guard, priority: CallPriority, now = 0): number {
@@ -31,8 +30,8 @@ function fill(guard: Guard, priority: CallPriority, now = 0): number {
 describe("a guard", () => {
   it("refuses a call whose deadline is over, and counts only what it lets in", () => {
     const guard = createGuard();
-    expect(guard.admit("default", 100, 100)).toBe("deadline");
-    expect(guard.admit("default", 101, 100)).toBeUndefined();
+    expect(guard.admit("default", 100, false, 100)).toBe("deadline");
+    expect(guard.admit("default", 101, false, 100)).toBeUndefined();
     expect(guard.inflight).toBe(1);
     guard.end("success", 1, 101);
     expect(guard.inflight).toBe(0);
@@ -49,7 +48,7 @@ describe("a guard", () => {
     expect(fill(guard, "sheddable")).toBe(13);
     expect(fill(guard, "default")).toBe(4);
     expect(fill(guard, "critical")).toBe(2);
-    expect(guard.admit("critical", never, 0)).toBe("concurrency");
+    expect(guard.admit("critical", never, false, 0)).toBe("concurrency");
     guard.end("success", 1, 0);
     expect(letIn(guard, "sheddable")).toBe(false);
     expect(letIn(guard, "default")).toBe(false);
@@ -73,25 +72,34 @@ describe("a guard", () => {
     }
   });
 
-  it("sheds the part of the calls for which the event loop has no time, by priority", () => {
-    const loop = { delayMs: () => 0 };
-    const guard = createGuard({ loopDelayMs: 100, loopDelay: { delayMs: () => loop.delayMs() } });
-    const shedAt = (ms: number) => {
-      loop.delayMs = () => ms;
-      return (["critical", "default", "sheddable"] as const).map((priority) => {
-        let shed = 0;
-        for (let call = 0; call < 10_000; call++) {
-          if (guard.admit(priority, never, 0) === "event loop") shed++;
-          else guard.end("ignored", 0, 0);
-        }
-        // One standard deviation of 10,000 draws is at most 0.005.
-        return Math.round((shed / 10_000) * 20) / 20;
-      });
+  it("takes in no more in a turn of the event loop that is long already, by priority", () => {
+    let busyMs = 0;
+    const guard = createGuard({ turnMs: 100, turn: { busyMs: () => busyMs } });
+    const refusedAt = (ms: number) => {
+      busyMs = ms;
+      return (["critical", "default", "sheddable"] as const).map((priority) =>
+        guard.admit(priority, never, false, 0),
+      );
     };
-    expect(shedAt(50)).toEqual([0, 0, 0]);
-    expect(shedAt(100)).toEqual([0, 0, 0.5]);
-    expect(shedAt(200)).toEqual([0, 0.5, 0.75]);
-    expect(shedAt(400)).toEqual([0.5, 0.75, 0.9]);
+    expect(refusedAt(50)).toEqual([undefined, undefined, undefined]);
+    expect(refusedAt(51)).toEqual([undefined, undefined, "event loop"]);
+    expect(refusedAt(100)).toEqual([undefined, undefined, "event loop"]);
+    expect(refusedAt(101)).toEqual([undefined, "event loop", "event loop"]);
+    expect(refusedAt(201)).toEqual(["event loop", "event loop", "event loop"]);
+    expect(guard.inflight).toBe(8);
+  });
+
+  it("takes in no new connections while the event loop does not come to a pause", () => {
+    let sinceMs = 250;
+    const guard = createGuard({ turnMs: 100, pause: { sinceMs: () => sinceMs } });
+    const isRefused = (priority: CallPriority, isFresh: boolean) =>
+      guard.admit(priority, never, isFresh, 0) === "event loop";
+    expect(isRefused("sheddable", true)).toBe(true);
+    expect(isRefused("default", true)).toBe(false);
+    sinceMs = 251;
+    expect(isRefused("default", true)).toBe(true);
+    expect(isRefused("default", false)).toBe(false);
+    expect(isRefused("critical", true)).toBe(false);
   });
 
   it("never has more in flight than its limit, nor less than none, whatever comes", () => {

@@ -1,13 +1,12 @@
 /**
  * Whether a call is let in: the decisions of a server that sheds, without input or output.
  *
- * A call is refused before any work is done for it: when its deadline is over, when the event loop is behind, and when as
- * many calls are in flight as the limit allows. What matters less is refused earlier. While critical calls come in, a
+ * A call is refused before any work is done for it: when its deadline is over, when this turn of the event loop has taken
+ * too long already, and when as many calls are in flight as the limit allows. What matters less is refused earlier. While critical calls come in, a
  * tenth of the limit is kept for them, and three tenths are closed to what is sheddable: under overload the calls in
  * between fill what they may have, so the sheddable ones go first, and all of them, before one of the others does.
  */
 import type { CallPriority } from "../core/contracts.ts";
-import type { Random } from "../core/random.ts";
 import type { LimitedEnd } from "../resilience/adaptive-limit.ts";
 
 /** What of an adaptive limit is used here. */
@@ -26,16 +25,22 @@ export interface GuardOptions {
   readonly adaptive?: ConcurrencyLimit | undefined;
   /** The most calls in flight, whatever the adaptive limit finds; `Infinity` for none. */
   readonly inflight: number;
-  /** From which delay of the event loop on calls are shed; `Infinity` for never. */
-  readonly loopDelayMs: number;
-  readonly loopDelay: { delayMs(now: number): number };
-  readonly random: Random;
+  /** For how long a turn of the event loop takes in calls; `Infinity` for as long as it likes. */
+  readonly turnMs: number;
+  readonly turn: { busyMs(now: number): number };
+  readonly pause: { sinceMs(now: number): number };
 }
 
 /** The part of the limit that is open to calls of a priority. */
 const openTo: Readonly<Record<CallPriority, number>> = { critical: 1, default: 0.9, sheddable: 0.7 };
-/** At which multiple of `loopDelayMs` calls of a priority begin to be shed. */
-const delayFor: Readonly<Record<CallPriority, number>> = { critical: 2, default: 1, sheddable: 0.5 };
+/** The multiple of `turnMs` for which calls of a priority are taken in. */
+const turnFor: Readonly<Record<CallPriority, number>> = { critical: 2, default: 1, sheddable: 0.5 };
+/**
+ * A call on a new connection is refused when the loop has not paused for so many times `turnMs`. At two thirds of
+ * its capacity a loop that has 5 ms of work a call hardly ever goes on for as long as that (1% of the calls in the model of
+ * `loop-turn.ts`); at three times its capacity and with nothing but new connections it still gets 90% done.
+ */
+const turnsWithoutPause = 2.5;
 /** For how long after a critical call room is kept for more: a program that has none loses nothing. */
 const reserveMs = 10_000;
 
@@ -63,11 +68,12 @@ export class Guard {
    * Lets a call in and counts it, or says why not. Every call that is let in is paired with one `end`.
    *
    * @param endsAt its deadline; `Infinity` for none.
+   * @param isFresh it is the first one on its connection.
    */
-  admit(priority: CallPriority, endsAt: number, now: number): RefusalReason | undefined {
+  admit(priority: CallPriority, endsAt: number, isFresh: boolean, now: number): RefusalReason | undefined {
     if (priority === "critical") this.#criticalAt = now;
     if (endsAt <= now) return "deadline";
-    if (this.#isBehind(priority, now)) return "event loop";
+    if (this.#isBehind(priority, isFresh, now)) return "event loop";
     if (this.#inflight >= this.#mark(priority, now)) return "concurrency";
     const { adaptive } = this.#options;
     if (adaptive !== undefined && !adaptive.begin(now)) return "concurrency";
@@ -81,13 +87,12 @@ export class Guard {
     this.#options.adaptive?.end(result, latencyMs, now);
   }
 
-  /** A delay of twice the mark refuses half of the calls: what is left is what the event loop has time for. */
-  #isBehind(priority: CallPriority, now: number): boolean {
-    const { loopDelayMs, loopDelay, random } = this.#options;
-    if (loopDelayMs === Number.POSITIVE_INFINITY) return false;
-    const mark = loopDelayMs * delayFor[priority];
-    const delayMs = loopDelay.delayMs(now);
-    return delayMs > mark && random() < 1 - mark / delayMs;
+  #isBehind(priority: CallPriority, isFresh: boolean, now: number): boolean {
+    const { turnMs, turn, pause } = this.#options;
+    if (turnMs === Number.POSITIVE_INFINITY) return false;
+    const most = turnMs * turnFor[priority];
+    const busyMs = turn.busyMs(now);
+    return busyMs > most || (isFresh && pause.sinceMs(now) > most * turnsWithoutPause);
   }
 
   #mark(priority: CallPriority, now: number): number {

@@ -18,6 +18,7 @@ export interface HttpRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly socket?: object;
   emit(event: never, ...values: never[]): boolean;
 }
 
@@ -38,7 +39,7 @@ const retryAfterSeconds = "1";
 
 const refusals: Readonly<Record<RefusalReason, readonly [status: number, text: string]>> = {
   deadline: [504, "The deadline of the call had passed before it came in.\n"],
-  "event loop": [503, "Overloaded: the event loop is behind.\n"],
+  "event loop": [503, "Overloaded: this turn of the event loop is full.\n"],
   concurrency: [503, "Overloaded: too many calls are in flight.\n"],
 };
 
@@ -68,6 +69,7 @@ export function serve<Result>(
     priority: priorityOf(headers[priorityHeader]),
     endsAt: now + (parseDeadline(deadlineHeader, headers[deadlineHeader]) ?? Number.POSITIVE_INFINITY),
     isCounted: !isEventStream(headers.accept) && !core.isExempt(method, url),
+    isFresh: core.isFresh(request.socket),
   };
   const refusal = core.admit(arrival, { method, path: url }, now);
   if (refusal !== undefined) {

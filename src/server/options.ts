@@ -4,7 +4,7 @@ import type { Registry } from "../core/contracts.ts";
 import { checkEndpoint } from "../core/endpoint.ts";
 import { longestTimerMs, OptionReader, show } from "../core/option-reader.ts";
 import type { Random } from "../core/random.ts";
-import { checkAdvertised } from "./advertised.ts";
+import { bracketed, checkAdvertised } from "./advertised.ts";
 import type { RegisteredServer } from "./served.ts";
 
 export interface RegisterOptions {
@@ -26,14 +26,17 @@ export interface RegisterOptions {
   readonly host?: string | undefined;
   /** Default "https" for a server with TLS, else "http". */
   readonly scheme?: "http" | "https" | undefined;
-  /** Default 1. */
+  /** Its share of the calls, relative to the others; 0 gets none. Default: what the registry's format takes for usual. */
   readonly weight?: number | undefined;
+  /** Where it runs, for callers that keep to their own zone. Default: none is told. */
   readonly zone?: string | undefined;
+  /** Of the software that runs, for registries that have a field for it. Default: none is told. */
   readonly version?: string | undefined;
+  /** Whatever else callers are to know of it. Anybody who may read the registry can: no secrets. Default: none. */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined;
-  /** What `protect()` returned: its readiness ends before the server is taken out of any registry. */
+  /** What `protect()` returned: its readiness ends before the server is taken out of any registry. Default: none. */
   readonly protection?: { drain(): void } | undefined;
-  /** Asked every second once the server listens, until it says true; only then is the server announced. */
+  /** Asked every second once the server listens, until it says true; only then is the server announced. Default: none. */
   readonly check?: (() => boolean | Promise<boolean>) | undefined;
   /**
    * How long, when it stops, deregistering may take. Default 3,000: a registry answers within milliseconds or is down,
@@ -109,7 +112,7 @@ export function resolveRegisterOptions(given: RegisterOptions): ResolvedRegister
     throw new TypeError("register.address and register.host are both given, and only one can hold");
   }
   if (address !== undefined) checkAdvertised(address, "address");
-  if (host !== undefined) checkAdvertised(host.includes(":") ? `[${host}]` : host, "host");
+  if (host !== undefined) checkAdvertised(bracketed(host), "host");
   // Refused here, where it is a mistake of the program's, and not by everybody who discovers it.
   checkEndpoint({ address: address ?? "127.0.0.1", weight, zone, metadata });
   return resolved;

@@ -6,9 +6,9 @@ it("has a default for everything", () => {
   expect(resolveProtectOptions({})).toMatchObject({
     name: "server",
     deadlineHeader: "grpc-timeout",
-    adaptive: { min: 10, max: 1_000, initial: 50 },
+    adaptive: { min: 1, max: 1_000, initial: 50 },
     inflight: Number.POSITIVE_INFINITY,
-    loopDelayMs: 100,
+    turnMs: 100,
     exempt: undefined,
     health: { live: "/livez", ready: "/readyz" },
     loadReports: true,
@@ -19,13 +19,13 @@ it("has a default for everything", () => {
 it("takes parts of what belongs together", () => {
   expect(resolveProtectOptions({ limits: false, health: false })).toMatchObject({
     adaptive: undefined,
-    loopDelayMs: Number.POSITIVE_INFINITY,
+    turnMs: Number.POSITIVE_INFINITY,
     health: undefined,
   });
   expect(
     resolveProtectOptions({ limits: { adaptive: { max: 20 } }, health: { ready: "/ready" } }),
   ).toMatchObject({
-    adaptive: { min: 10, max: 20, initial: 20 },
+    adaptive: { min: 1, max: 20, initial: 20 },
     health: { live: "/livez", ready: "/ready" },
   });
   expect(resolveProtectOptions({ limits: { adaptive: { min: 2_000 } } }).adaptive).toEqual({
@@ -45,8 +45,8 @@ it.each<[options: unknown, message: RegExp]>([
     /protect\.limits\.adaptive\.max must be an integer from 5|of at least 5/,
   ],
   [{ limits: true }, /protect\.limits must be an object/],
-  [{ limits: { loopDelayMs: "1s" } }, /protect\.limits\.loopDelayMs must be a number, got "1s"/],
-  [{ deadlineHeader: "x timeout" }, /protect\.deadlineHeader must be the name of a header, got "x timeout"/],
+  [{ limits: { turnMs: "1s" } }, /protect\.limits\.turnMs must be a number, got "1s"/],
+  [{ deadlineHeader: "x timeout" }, /deadlineHeader must be the name of a header, got "x timeout"/],
   [{ health: { live: "livez" } }, /protect\.health\.live must be a path from \/, got "livez"/],
   [{ health: { live: "/z", ready: "/z" } }, /must differ/],
   [{ exempt: "/sse" }, /protect\.exempt must be a function/],

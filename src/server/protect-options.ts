@@ -1,7 +1,7 @@
 /** The options of `protect()`, and the complete object that they are resolved to. */
+import { resolveDeadlineHeader } from "../cluster/limit-options.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { longestTimerMs, OptionReader, show } from "../core/option-reader.ts";
-import type { Random } from "../core/random.ts";
 import type { HealthPaths } from "./health-endpoints.ts";
 
 export interface AdaptiveRules {
@@ -12,18 +12,19 @@ export interface AdaptiveRules {
 
 export interface ServerLimits {
   /**
-   * Finds by itself how many calls may be in flight. Default true, which is `{ min: 10, max: 1_000, initial: 50 }`: ten are
-   * never worth refusing, and a thousand at once are more than one event loop answers in a second.
+   * Finds by itself how many calls may be in flight. Default true, which is `{ min: 1, max: 1_000, initial: 50 }`: half
+   * of what a caller begins with, as a server that starts is cold, and a thousand at once are more than one event loop
+   * answers in a second.
    */
   readonly adaptive?: boolean | Partial<AdaptiveRules> | undefined;
   /** The most calls in flight, whatever the adaptive limit finds. Default none. */
   readonly inflight?: number | undefined;
   /**
-   * By how much a turn of the event loop may be late, on average over a quarter of a second, before calls are shed in
-   * proportion. Default 100: what a caller waits besides is then about twice that, which few calls are worth. `Infinity`
-   * for never.
+   * For how long one turn of the event loop takes in calls; those that are behind them are shed, as are those on new
+   * connections when the loop has not paused for two and a half times as long. Default 100: under overload a call then
+   * waits for about twice that, which is what callers still have. `Infinity` for never.
    */
-  readonly loopDelayMs?: number | undefined;
+  readonly turnMs?: number | undefined;
 }
 
 /** A call as far as it is known before its work starts. */
@@ -57,9 +58,8 @@ export interface ProtectOptions {
    * has to act on it. A registration waits by its own options.
    */
   readonly drainMs?: number | undefined;
-  /** Time and chance, for tests. */
+  /** Time, for tests. */
   readonly clock?: Clock | undefined;
-  readonly random?: Random | undefined;
 }
 
 export interface ResolvedProtectOptions {
@@ -67,13 +67,12 @@ export interface ResolvedProtectOptions {
   readonly deadlineHeader: string;
   readonly adaptive: AdaptiveRules | undefined;
   readonly inflight: number;
-  readonly loopDelayMs: number;
+  readonly turnMs: number;
   readonly exempt: ((call: ArrivedCall) => boolean) | undefined;
   readonly health: HealthPaths | undefined;
   readonly loadReports: boolean;
   readonly drainMs: number;
   readonly clock: Clock;
-  readonly random: Random;
 }
 
 /** @throws TypeError or RangeError that names the option and the value it got. */
@@ -81,35 +80,28 @@ export function resolveProtectOptions(given: ProtectOptions): ResolvedProtectOpt
   const options = new OptionReader(given, "protect");
   const resolved: ResolvedProtectOptions = {
     name: options.string("name") ?? "server",
-    deadlineHeader: readHeaderName(options),
+    deadlineHeader: resolveDeadlineHeader(options.string("deadlineHeader")) ?? "grpc-timeout",
     ...readLimits(options),
     exempt: options.function<(call: ArrivedCall) => boolean>("exempt"),
     health: readHealth(options),
     loadReports: options.boolean("loadReports", true),
     drainMs: options.number("drainMs", { default: 5_000, min: 0, max: longestTimerMs }),
     clock: options.object<Clock>("clock", ["now", "schedule"]) ?? systemClock,
-    random: options.function<Random>("random") ?? Math.random,
   };
   options.end();
   return resolved;
 }
 
-function readHeaderName(options: OptionReader): string {
-  const name = (options.string("deadlineHeader") ?? "grpc-timeout").toLowerCase();
-  if (/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return name;
-  throw new RangeError(`protect.deadlineHeader must be the name of a header, got ${show(name)}`);
-}
-
-type ResolvedLimits = Pick<ResolvedProtectOptions, "adaptive" | "inflight" | "loopDelayMs">;
+type ResolvedLimits = Pick<ResolvedProtectOptions, "adaptive" | "inflight" | "turnMs">;
 
 function readLimits(options: OptionReader): ResolvedLimits {
   const none = Number.POSITIVE_INFINITY;
-  if (options.value("limits") === false) return { adaptive: undefined, inflight: none, loopDelayMs: none };
+  if (options.value("limits") === false) return { adaptive: undefined, inflight: none, turnMs: none };
   const limits = options.nested("limits");
   const resolved = {
     adaptive: readAdaptive(limits),
     inflight: limits.number("inflight", { default: none, min: 1, max: none }),
-    loopDelayMs: limits.number("loopDelayMs", { default: 100, min: 1, max: none }),
+    turnMs: limits.number("turnMs", { default: 100, min: 1, max: none }),
   };
   limits.end();
   return resolved;
@@ -119,7 +111,7 @@ function readAdaptive(limits: OptionReader): AdaptiveRules | undefined {
   const given = limits.value("adaptive");
   if (given === false) return undefined;
   const rules = given === true ? new OptionReader({}, "") : limits.nested("adaptive");
-  const min = rules.number("min", { default: 10, min: 1, integer: true });
+  const min = rules.number("min", { default: 1, min: 1, integer: true });
   const max = rules.number("max", { default: Math.max(min, 1_000), min, integer: true });
   const usual = Math.min(max, Math.max(min, 50));
   const initial = rules.number("initial", { default: usual, min, max, integer: true });

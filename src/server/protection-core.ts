@@ -1,4 +1,5 @@
 /** What all adapters of one protected process share: the limit, the load, the drain. */
+import { performance } from "node:perf_hooks";
 import type { Clock } from "../core/clock.ts";
 import type { CallPriority } from "../core/contracts.ts";
 import { enableDebugLog } from "../core/debug.ts";
@@ -7,7 +8,8 @@ import { formatLoadReport, type LoadReport } from "../core/load-report.ts";
 import { AdaptiveLimit, type LimitedEnd } from "../resilience/adaptive-limit.ts";
 import { Guard, type RefusalReason } from "./guard.ts";
 import { LoadMeter, thisProcess } from "./load-meter.ts";
-import { measureLoopDelay } from "./loop-delay.ts";
+import { LoopPause } from "./loop-pause.ts";
+import { LoopTurn } from "./loop-turn.ts";
 import type { ArrivedCall, ResolvedProtectOptions } from "./protect-options.ts";
 import type { Arrival, CallCounter, ServedCall } from "./served-call.ts";
 
@@ -18,10 +20,12 @@ export class ProtectionCore implements CallCounter {
   readonly refused: Record<RefusalReason, number> = { deadline: 0, "event loop": 0, concurrency: 0 };
   readonly #draining: AbortController = new AbortController();
   readonly #meter: LoadMeter;
+  /** Those that have carried a call. */
+  readonly #connections: WeakSet<object> = new WeakSet();
 
   constructor(options: ResolvedProtectOptions) {
     enableDebugLog();
-    const { clock, adaptive, inflight, loopDelayMs, random } = options;
+    const { clock, adaptive, inflight, turnMs } = options;
     const now = clock.now();
     this.options = options;
     this.clock = clock;
@@ -29,9 +33,9 @@ export class ProtectionCore implements CallCounter {
     this.guard = new Guard({
       adaptive: adaptive === undefined ? undefined : new AdaptiveLimit(adaptive),
       inflight,
-      loopDelayMs,
-      loopDelay: loopDelayMs === Number.POSITIVE_INFINITY ? { delayMs: () => 0 } : measureLoopDelay(now),
-      random,
+      turnMs,
+      turn: new LoopTurn(setImmediate),
+      pause: new LoopPause(() => performance.nodeTiming.idleTime, now),
     });
   }
 
@@ -48,14 +52,21 @@ export class ProtectionCore implements CallCounter {
     return this.options.exempt?.({ method, path }) === true;
   }
 
+  /** Whether it is the first call of its connection that is asked for. */
+  isFresh(connection: object | undefined): boolean {
+    if (connection === undefined || this.#connections.has(connection)) return false;
+    this.#connections.add(connection);
+    return true;
+  }
+
   /** Why the call is refused; undefined when it is let in, and then counted until its `ServedCall` has ended. */
   admit(
-    { priority, endsAt, isCounted }: Arrival,
+    { priority, endsAt, isCounted, isFresh }: Arrival,
     { method, path }: ArrivedCall,
     now: number,
   ): RefusalReason | undefined {
     let reason: RefusalReason | undefined;
-    if (isCounted) reason = this.guard.admit(priority, endsAt, now);
+    if (isCounted) reason = this.guard.admit(priority, endsAt, isFresh, now);
     else if (endsAt <= now) reason = "deadline";
     if (reason === undefined) return undefined;
     this.refused[reason]++;

@@ -40,7 +40,6 @@ function start(options: ProtectOptions = {}) {
   const clock = new ManualClock(1_000);
   const protection = protect({
     clock,
-    random: () => 0,
     limits: { inflight: 1, adaptive: false },
     ...options,
   });

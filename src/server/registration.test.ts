@@ -2,7 +2,7 @@
 import diagnosticsChannel from "node:diagnostics_channel";
 import { EventEmitter } from "node:events";
 import type { AddressInfo } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { DiscoveryContext, Instance, Registry } from "../core/contracts.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { MemoryRegistry } from "../testing/memory-registry.ts";
@@ -30,6 +30,8 @@ class PlayedServer extends EventEmitter {
 
   close(callback: () => void): this {
     note("closes");
+    // As of Node.js' own: it has no address any more, and "close" comes after the last connection.
+    this.#bound = null;
     this.#closed = callback;
     this.#look();
     return this;
@@ -49,7 +51,6 @@ class PlayedServer extends EventEmitter {
 
   #look(): void {
     if (this.#closed === undefined || this.open > 0) return;
-    this.#bound = null;
     this.emit("close");
     this.#closed();
     this.#closed = undefined;
@@ -145,6 +146,42 @@ describe("a registration", () => {
       version: "1.2.3",
       metadata: { color: "blue" },
     });
+  });
+
+  it("leaves nothing behind for each time that its check says no", async () => {
+    const added = vi.spyOn(AbortSignal.prototype, "addEventListener");
+    const removed = vi.spyOn(AbortSignal.prototype, "removeEventListener");
+    const { server, registration } = start({ check: () => false });
+    server.listen();
+    await clock.advanceAsync(60_000);
+    const listeners = added.mock.calls.length - removed.mock.calls.length;
+    vi.restoreAllMocks();
+    expect(added.mock.calls.length).toBeGreaterThan(60);
+    // Of the pause that it is in.
+    expect(listeners).toBe(1);
+    await registration.close();
+  });
+
+  it("says what could not be closed, and is closed all the same", async () => {
+    const place = { address: "127.0.0.1", port: 9090, family: "IPv4" };
+    const closes = [
+      () => {
+        throw new Error("it will not");
+      },
+      () => Promise.reject(new Error("it cannot")),
+    ];
+    for (const close of closes) {
+      const { registration } = start({ server: { address: () => place, close }, drainMs: 0 });
+      await registration.ready();
+      const closed = registration.close();
+      await clock.advanceAsync(0);
+      await closed;
+    }
+    expect(events.filter((event) => event.includes("!"))).toEqual([
+      "0 ! nowhere: it will not",
+      "0 ! nowhere: it cannot",
+    ]);
+    expect(clock.pendingTimers).toBe(0);
   });
 
   it("stops in order: out of the registry, serving on for a while, closed, and cut off at the end", async () => {
@@ -253,6 +290,32 @@ describe("a registration", () => {
     await expect(waiting.registration.ready()).rejects.toThrow("orders: the registration is closed");
   });
 
+  it("does not speak of a lease when the registry never had it", async () => {
+    const { server, registry, registration } = start();
+    registry.registers = "hang";
+    server.listen();
+    await clock.advanceAsync(0);
+    const closed = registration.close();
+    await clock.advanceAsync(3_000);
+    await closed;
+    expect(events).toEqual([
+      "3000 ! http://127.0.0.1:8080: it was still being registered when it was to be taken out, and is given up after 3000 ms",
+      "3000 closes",
+    ]);
+  });
+
+  it("has an id that every registry can use as a key, whatever its path", async () => {
+    const path = "/run/my sockets/\u00fc.sock";
+    const { registration } = start({ server: { address: () => path }, drainMs: 0 });
+    await registration.ready();
+    const [instance] = registration.instances;
+    expect(instance?.address).toBe(`unix:${path}`);
+    expect(instance?.id).toMatch(/^-run-my-sockets--\.sock:[0-9a-f]{8}$/);
+    const closed = registration.close();
+    await clock.advanceAsync(0);
+    await closed;
+  });
+
   it("takes out what was on its way into the registry when it was closed", async () => {
     const { server, registry, registration } = start({ drainMs: 0 });
     const gate = Promise.withResolvers<void>();
@@ -318,6 +381,23 @@ describe("a registration", () => {
     expect(events).toEqual(["0 in http://127.0.0.1:8080", "0 closes", "0 out http://127.0.0.1:8080"]);
   });
 
+  it("takes itself out within a second when the program closes the server and a call goes on for ever", async () => {
+    const { server, registry, registration } = start();
+    server.listen();
+    await clock.advanceAsync(60_000);
+    server.open = 1;
+    server.close(() => note("closed"));
+    await clock.advanceAsync(1_000);
+    expect(registry.present.size).toBe(0);
+    await registration.close();
+    await clock.advanceAsync(60_000);
+    // What is in flight is the program's: it closes its server as it likes.
+    expect(events.slice(1)).toEqual(["60000 closes", "61000 out http://127.0.0.1:8080"]);
+    server.end();
+    expect(events.at(-1)).toMatch(/closed$/);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   it("works with what has an address and emits nothing", async () => {
     let bound: AddressInfo | null = null;
     let isClosed = false;
@@ -348,6 +428,8 @@ describe("a registration", () => {
     expect(refused({ server: {} })).toThrow("register.server must have a method address()");
     expect(refused({ host: "0.0.0.0" })).toThrow("register.host must be an address that others can");
     expect(refused({ host: "::" })).toThrow("register.host must be an address that others can");
+    expect(refused({ host: "[::]" })).toThrow("register.host must be an address that others can");
+    expect(refused({ host: "[2001:db8::1]" })).not.toThrow();
     expect(refused({ address: "http://0.0.0.0:80" })).toThrow("register.address must be an address");
     expect(refused({ address: "http://a", host: "a" })).toThrow("both given");
     expect(refused({ weight: -1 })).toThrow("weight of http://127.0.0.1 must be from 0");

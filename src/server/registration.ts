@@ -19,6 +19,8 @@ import { Served } from "./served.ts";
 
 /** How often `check` is asked until it says yes. */
 const checkMs = 1_000;
+/** How often it is looked whether the program has closed the server by itself: as often as callers might be refused. */
+const lookMs = 1_000;
 
 /** How many registrations a server has: the last one to close closes it. */
 const registrationsOf: WeakMap<object, number> = new WeakMap();
@@ -41,11 +43,7 @@ export class Registration implements AsyncDisposable {
     const { server, clock } = options;
     registrationsOf.set(server, (registrationsOf.get(server) ?? 0) + 1);
     this.#served = new Served(server, clock);
-    this.#served.onClosed(() => {
-      this.#isServerClosed = true;
-      // Closed by the program itself: there is nothing left to announce.
-      void this.close();
-    });
+    this.#served.onClosed(() => this.#serverClosed());
     void this.#start();
   }
 
@@ -138,13 +136,30 @@ export class Registration implements AsyncDisposable {
       this.#report(error);
     }
     this.#changed();
+    if (this.#announcements.length > 0) await this.#watchServer();
+  }
+
+  /** A server that the program closes tells of it only after its last connection, which may take for ever. */
+  async #watchServer(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await sleep(this.#options.clock, lookMs, signal);
+      if (!signal.aborted && !this.#served.isListening) this.#serverClosed();
+    }
+  }
+
+  /** By the program itself: there is nothing left to announce, and nothing of it for us to end. */
+  #serverClosed(): void {
+    this.#isServerClosed = true;
+    void this.close();
   }
 
   #describe(service: string, bound: NonNullable<Served["bound"]>): Instance {
     const { address, host, weight, zone, version, metadata } = this.#options;
     const scheme = this.#options.scheme ?? (this.#served.isSecure ? "https" : "http");
     const announced = address ?? advertisedAddress(bound, { scheme, host }, networkInterfaces());
-    const place = announced.replace(/^\w+:(\/\/)?/, "").replaceAll("/", "-");
+    // Printable ASCII without white space and slashes, as `Instance.id` has to be.
+    const place = announced.replace(/^\w+:(\/\/)?/, "").replace(/[^!-.0-~]/g, "-");
     const id = `${place.slice(0, 180)}:${randomBytes(4).toString("hex")}`;
     return { service, address: announced, id, weight, zone, version, metadata };
   }
@@ -155,7 +170,7 @@ export class Registration implements AsyncDisposable {
     const { signal } = this.#stopping;
     while (check !== undefined && !signal.aborted) {
       try {
-        if (await Promise.race([check(), aborted(signal)])) return;
+        if (await answerOf(check, signal)) return;
       } catch (error) {
         this.#report(error);
       }
@@ -178,7 +193,7 @@ export class Registration implements AsyncDisposable {
       // Nobody comes to a server that no registry ever knew.
       if (isKnown) await sleep(clock, drainMs, never);
       const timer = clock.schedule(() => this.#served.destroy(), closeMs);
-      await this.#served.close();
+      await this.#served.close((error) => this.#report(error));
       timer.cancel();
     }
     this.#served.release();
@@ -196,10 +211,14 @@ export class Registration implements AsyncDisposable {
   }
 }
 
-/** So that a check that never answers holds nobody up who stops. */
-function aborted(signal: AbortSignal): Promise<true> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(true);
-    else signal.addEventListener("abort", () => resolve(true), { once: true });
-  });
+/** What the check says, or true when the signal aborts before: one that never answers holds up nobody who stops. */
+async function answerOf(check: () => boolean | Promise<boolean>, signal: AbortSignal): Promise<boolean> {
+  const { promise: stopped, resolve } = Promise.withResolvers<boolean>();
+  const stop = (): void => resolve(true);
+  signal.addEventListener("abort", stop);
+  try {
+    return await Promise.race([check(), stopped]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }

@@ -20,6 +20,8 @@ export interface Arrival {
   readonly endsAt: number;
   /** Whether the guard counts it. */
   readonly isCounted: boolean;
+  /** It is the first one on its connection, as far as that is known. */
+  readonly isFresh: boolean;
 }
 
 /**
@@ -44,7 +46,7 @@ export class ServedCall {
   /** @param onDeadline is told, after the context's signal was aborted, that the deadline passed before the end. */
   constructor(
     counter: CallCounter,
-    { priority, endsAt, isCounted }: Arrival,
+    { priority, endsAt, isCounted }: Omit<Arrival, "isFresh">,
     now: number,
     onDeadline: () => void,
   ) {

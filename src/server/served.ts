@@ -7,7 +7,8 @@ import {
 } from "node:http";
 import type { ServerHttp2Session } from "node:http2";
 import { Server as HttpsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Server as TlsServer } from "node:tls";
 import type { Clock } from "../core/clock.ts";
 import { sleep } from "../core/sleep.ts";
@@ -43,6 +44,8 @@ export class Served {
   readonly #responses: Set<ServerResponse> = new Set();
   readonly #sessions: Set<ServerHttp2Session> = new Set();
   readonly #sockets: Set<Socket> = new Set();
+  /** Counts connections. */
+  #accepted = 0;
   #isLeaving = false;
   /** There is no connection left, or nobody waits for those that are. */
   readonly #ended: AbortController = new AbortController();
@@ -53,6 +56,7 @@ export class Served {
     this.#clock = clock;
     this.#emitting = isEmitting(server) ? server : undefined;
     this.#listen("connection", (socket: Socket) => {
+      this.#accepted++;
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });
@@ -70,6 +74,15 @@ export class Served {
   /** Where it listens; undefined while it does not. */
   get bound(): AddressInfo | string | undefined {
     return this.#server.address() ?? undefined;
+  }
+
+  get isListening(): boolean {
+    try {
+      return this.bound !== undefined;
+    } catch {
+      // Sockets that are closed have no address to tell.
+      return false;
+    }
   }
 
   /** Calls back when the server has closed, if it tells of that. */
@@ -102,19 +115,47 @@ export class Served {
       this.#listen("request", this.#onRequest);
   }
 
-  /** Takes no connections any more, and resolves when the last one has ended. */
-  async close(): Promise<void> {
+  /**
+   * Takes no connections any more, and resolves when the last one has ended.
+   *
+   * @param failed is told when the server could not be closed; nothing is waited for then.
+   */
+  async close(failed: (error: unknown) => void): Promise<void> {
     this.sendAway();
+    await this.#catchUp();
     const stop = (): void => this.#ended.abort();
-    // The only error that Node.js tells of is that it was closed before.
-    const result = this.#server.close?.(stop);
-    if (result instanceof Promise) void result.then(stop, stop);
-    else if (this.#server.close === undefined) stop();
+    const fail = (error: unknown): void => {
+      failed(error);
+      stop();
+    };
+    try {
+      // The only error that a server of Node.js calls back with is that it was closed before.
+      const result = this.#server.close?.(stop);
+      if (result instanceof Promise) void result.then(stop, fail);
+      else if (this.#server.close === undefined) stop();
+    } catch (error) {
+      fail(error);
+    }
     for (const session of this.#sessions) session.close();
     while (!this.#ended.signal.aborted) {
       // What was in use a moment ago may have been told nothing.
       this.#emitting?.closeIdleConnections?.();
       await sleep(this.#clock, sweepMs, this.#ended.signal);
+    }
+  }
+
+  /**
+   * Takes in what has reached this machine and not yet this program: connections that the kernel holds for it, which are
+   * reset when the server closes, and requests on connections that look idle. Busy, as under a load that a restart is to
+   * survive, it has many: one is accepted in each turn of the event loop.
+   */
+  async #catchUp(): Promise<void> {
+    if (!(this.#server instanceof NetServer)) return;
+    for (let before = -1; before !== this.#accepted && !this.#ended.signal.aborted; ) {
+      before = this.#accepted;
+      // The first may come before this turn has looked at its sockets.
+      await nextTurn();
+      await nextTurn();
     }
   }
 

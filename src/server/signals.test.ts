@@ -43,6 +43,7 @@ it("closes the rest when one cannot be closed, and says so at the end", async ()
   process.emit("SIGTERM", "SIGTERM");
   await expect(handle[Symbol.asyncDispose]()).rejects.toMatchObject({ errors: [{ message: "stuck" }] });
   expect(closed).toEqual(["good"]);
+  expect(process.eventNames()).toEqual([]);
 });
 
 it("closes nothing when it is disposed of before any signal", async () => {

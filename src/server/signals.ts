@@ -51,8 +51,11 @@ export function closeOnSignals(
   for (const signal of signals) source.on(signal, listener);
   return {
     async [Symbol.asyncDispose]() {
-      await closing;
-      for (const signal of signals) source.off(signal, listener);
+      try {
+        await closing;
+      } finally {
+        for (const signal of signals) source.off(signal, listener);
+      }
     },
   };
 }

@@ -18,6 +18,8 @@ describe("errorTypeOf", () => {
     // An answer that `retry.statuses` names.
     ["failure", "status", 302, "302"],
     ["failure", "status", undefined, "status"],
+    ["failure", "dependency", 503, "503"],
+    ["ignored", "hedged", undefined, "hedged"],
     // The body broke off.
     ["failure", "reset", 200, "reset"],
     ["failure", "refused", undefined, "refused"],

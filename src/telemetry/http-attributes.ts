@@ -40,7 +40,8 @@ interface Ended {
  * well.
  */
 export function errorTypeOf({ outcome, reason, statusCode }: Ended): string | undefined {
-  if (reason !== "ok" && reason !== "status") return reasons[reasonIndex(reason, outcome)]?.[0];
+  if (reason !== "ok" && reason !== "status" && reason !== "dependency" && reason !== "overloaded")
+    return reasons[reasonIndex(reason, outcome)]?.[0];
   if (statusCode !== undefined && (statusCode >= 400 || outcome !== "success")) return String(statusCode);
   return outcome === "success" ? undefined : reasons[reasonIndex(reason, outcome)]?.[0];
 }

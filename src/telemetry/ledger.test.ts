@@ -96,6 +96,20 @@ describe("counts", () => {
     });
   });
 
+  it("hedges that lost, and what layers and connections tell, under their own names", () => {
+    const ledger = createLedger();
+    for (const reason of ["hedged", "busy", "closing"]) {
+      ledger.attemptEnded(ended({ outcome: "ignored", reason }));
+    }
+    ledger.attemptEnded(ended({ outcome: "failure", reason: "dependency" }));
+    expect(read(ledger, "attempts")).toEqual({
+      "orders http://a ignored hedged": 1,
+      "orders http://a ignored busy": 1,
+      "orders http://a ignored closing": 1,
+      "orders http://a failure dependency": 1,
+    });
+  });
+
   it("reasons of a program's own as the plainest of their outcome", () => {
     const ledger = createLedger();
     for (const [outcome, reason] of [

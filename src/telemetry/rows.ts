@@ -8,21 +8,35 @@ export type OutcomeKind = Outcome["kind"];
 
 export const outcomeKinds: readonly OutcomeKind[] = ["success", "failure", "ignored"];
 
+type Reason = "ok" | FailureReason | IgnoredReason;
+
+/** A record, so that no reason can be left out: it would count as one that it is not. */
+const outcomeOf: Readonly<Record<Reason, OutcomeKind>> = {
+  ok: "success",
+  refused: "failure",
+  unreachable: "failure",
+  connect: "failure",
+  timeout: "failure",
+  reset: "failure",
+  status: "failure",
+  overloaded: "failure",
+  dependency: "failure",
+  error: "failure",
+  aborted: "ignored",
+  shortage: "ignored",
+  busy: "ignored",
+  closing: "ignored",
+  hedged: "ignored",
+  deadline: "ignored",
+  unsent: "ignored",
+  call: "ignored",
+};
+
 /** Why attempts ended, each with the outcome that it belongs to. */
-export const reasons: readonly (readonly ["ok" | FailureReason | IgnoredReason, OutcomeKind])[] = [
-  ["ok", "success"],
-  ["refused", "failure"],
-  ["unreachable", "failure"],
-  ["connect", "failure"],
-  ["timeout", "failure"],
-  ["reset", "failure"],
-  ["status", "failure"],
-  ["error", "failure"],
-  ["aborted", "ignored"],
-  ["shortage", "ignored"],
-  ["deadline", "ignored"],
-  ["call", "ignored"],
-];
+export const reasons: readonly (readonly [Reason, OutcomeKind])[] = Object.entries(outcomeOf) as [
+  Reason,
+  OutcomeKind,
+][];
 
 export const nodeStateNames: readonly NodeState[] = [
   "draining",

@@ -107,10 +107,12 @@ export class FakeEtcd {
     return session;
   }
 
-  range({ key, rangeEnd, limit = 0 }: RangeRequest): RangeResponse {
-    this.lists++;
+  range({ key, rangeEnd, limit = 0, revision = this.#revision }: RangeRequest): RangeResponse {
+    if (rangeEnd !== undefined) this.lists++;
     if (this.denies !== undefined) throw this.denies;
-    const all = [...this.#present().values()]
+    if (revision < this.#compacted) throw new EtcdError("compacted", "required revision has been compacted");
+    if (revision > this.#revision) throw new EtcdError("other", "required revision is a future revision");
+    const all = [...this.#present(revision).values()]
       .filter((kv) => isWithin(kv.key, key, rangeEnd))
       .sort((a, b) => a.key.compare(b.key));
     const kvs = limit === 0 ? all : all.slice(0, limit);
@@ -131,9 +133,10 @@ export class FakeEtcd {
     );
   }
 
-  #present(): Map<string, KeyValue> {
+  #present(revision: number = this.#revision): Map<string, KeyValue> {
     const present = new Map<string, KeyValue>();
     for (const { type, kv } of this.#history) {
+      if (Number(kv.modRevision) > revision) break;
       if (type === "PUT") present.set(kv.key.toString(), kv);
       else present.delete(kv.key.toString());
     }

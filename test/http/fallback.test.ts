@@ -1,6 +1,12 @@
 /** What a caller gets in place of an error: through request, fetch and a handler of its own. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { Writable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { interceptors } from "undici";
 import { expect, test } from "vitest";
 import { Balancer, type FailedCall } from "../../src/index.ts";
+import { CallContext, runInContext } from "../../src/resilience/call-context.ts";
+import { until } from "../support/until.ts";
 import { rejection, startBalancer } from "./support/balancers.ts";
 import { RecordingHandler } from "./support/recording-handler.ts";
 import { refusingAddress, startServer } from "./support/server.ts";
@@ -110,7 +116,114 @@ test("bad fallbacks are refused when the balancer is made", () => {
   const make = (fallback: unknown) =>
     new Balancer({ name: "orders", discovery: [], fallback: fallback as never });
   expect(() => make({ status: 99 })).toThrow(/fallback.status/);
-  expect(() => make({ headers: { a: 1 } })).toThrow(/fallback.headers.a must be a string, got 1/);
+  expect(() => make({ headers: { a: 1 } })).toThrow(
+    /fallback.headers.a must be a string of one line .* got 1/,
+  );
+  expect(() => make({ headers: { "a b": "" } })).toThrow(/fallback.headers must be named as headers are/);
+  expect(() => make({ headers: { a: "1\r\nset-cookie: b=2" } })).toThrow(
+    /fallback.headers.a must be a string/,
+  );
   expect(() => make({ body: {} })).toThrow(/fallback.body/);
   expect(() => make({ code: 1 })).toThrow(/unknown option fallback.code/);
+});
+
+test("what has no body in HTTP has none here", async () => {
+  for (const status of [204, 205, 304]) {
+    await using balancer = startBalancer([await refusingAddress()], { fallback: { ...stored, status } });
+    const { statusCode, headers, body } = await balancer.request(get);
+    expect([statusCode, await body.text()]).toEqual([status, ""]);
+    expect(headers["content-length"]).toBeUndefined();
+    expect((await balancer.fetch("/x")).status).toBe(status);
+  }
+  await using balancer = startBalancer([await refusingAddress()], { fallback: stored });
+  const { headers, body } = await balancer.request({ path: "/x", method: "HEAD" });
+  expect(headers["content-length"]).toBe("9");
+  expect(await body.text()).toBe("");
+});
+
+test("a function runs in the context of its call's caller, whatever made that fail", async () => {
+  await using server = await startServer(() => {});
+  const storage = new AsyncLocalStorage<string>();
+  await using balancer = startBalancer([server], {
+    timeouts: { totalMs: 100 },
+    fallback: () => ({ body: storage.getStore() ?? "nobody" }),
+  });
+  const ask = async () => (await balancer.request(get)).body.text();
+  // The second one's time ends by the timer that the first one set.
+  const first = storage.run("first", ask);
+  const second = storage.run("second", ask);
+  expect(await Promise.all([first, second])).toEqual(["first", "second"]);
+  const fallback = () => storage.getStore();
+  const call = () => balancer.cluster.call(() => new Promise(() => {}), { fallback });
+  const [third, fourth] = [storage.run("third", call), storage.run("fourth", call)];
+  expect(await Promise.all([third, fourth])).toEqual(["third", "fourth"]);
+});
+
+test("a caller that gave up gets none, though its reason is the failure of another service", async () => {
+  await using server = await startServer(() => {});
+  await using other = startBalancer([await refusingAddress()]);
+  const reason = await rejection(other.request(get));
+  await using balancer = startBalancer([server], { fallback: stored });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const request = rejection(balancer.request({ ...get, signal }));
+  const call = rejection(
+    balancer.cluster.call(() => new Promise(() => {}), { signal, fallback: () => "instead" }),
+  );
+  controller.abort(reason);
+  expect(await request).toBe(reason);
+  expect(await call).toBe(reason);
+});
+
+test("a failure that nothing stood in for is noted, for the caller of the handler that made the call", async () => {
+  const endsAt = Number.POSITIVE_INFINITY;
+  await using server = await startServer((_, response) => response.writeHead(500).end());
+  const cases = [
+    { nodes: [await refusingAddress()], fallback: stored, isNoted: false },
+    { nodes: [await refusingAddress()], fallback: () => undefined, isNoted: true },
+    { nodes: [server], fallback: stored, isNoted: true },
+  ];
+  for (const { nodes, fallback, isNoted } of cases) {
+    await using balancer = startBalancer(nodes, { fallback });
+    const context = new CallContext({ endsAt });
+    await runInContext(context, () => balancer.request(get)).then(
+      ({ body }) => body.dump(),
+      () => {},
+    );
+    expect(context.failedBelow).toBe(isNoted);
+  }
+});
+
+test("undici's own ways of calling get it, and interceptors see it as the answer", async () => {
+  await using balancer = startBalancer([await refusingAddress()], { fallback: stored });
+  const chunks: Buffer[] = [];
+  const { trailers } = await balancer.stream(get, ({ statusCode }) => {
+    expect(statusCode).toBe(203);
+    return new Writable({
+      write(chunk, _, done) {
+        chunks.push(chunk);
+        done();
+      },
+    });
+  });
+  expect([Buffer.concat(chunks).toString(), trailers]).toEqual(["yesterday", {}]);
+  const piped = balancer.pipeline({ path: "/x", method: "PUT" }, ({ body }) => body);
+  expect(await text(piped.end("sent"))).toBe("yesterday");
+  const composed = balancer.compose(interceptors.decompress(), interceptors.responseError());
+  expect(await (await composed.request(get)).body.text()).toBe("yesterday");
+});
+
+test("a handler that throws is told so, whenever it does", async () => {
+  await using balancer = startBalancer([await refusingAddress()], { fallback: stored });
+  const hooks = ["onResponseStart", "onResponseData", "onResponseEnd"] as const;
+  for (const hook of hooks) {
+    const handler = new RecordingHandler({
+      [hook]: () => {
+        throw new Error(`${hook} threw`);
+      },
+    });
+    balancer.dispatch(get, handler);
+    await until("the handler is told", () => handler.events.at(-1) === "error", 2_000);
+    expect(handler.error?.message).toBe(`${hook} threw`);
+  }
 });

@@ -19,6 +19,20 @@ test("the deadline that is inherited goes out with the call, beside its own head
   expect(Number(left)).toBeLessThanOrEqual(1_950);
 });
 
+test("a call that asks for what never ends tells of no deadline but an inherited one", async () => {
+  await using server = await startServer();
+  await using balancer = startBalancer([server], { deadlineHeader: "x-timeout-ms" });
+  const stream = { ...get, headers: { accept: "text/event-stream" } };
+  const call = async (options: typeof get) => (await balancer.request(options)).body.dump();
+  await call(get);
+  await call(stream);
+  await withDeadline(2_000, () => call(stream));
+  const [usual, endless, inherited] = server.arrivals.map(({ headers }) => headers["x-timeout-ms"]);
+  expect(Number(usual)).toBeGreaterThan(20_000);
+  expect(endless).toBeUndefined();
+  expect(Number(inherited)).toBeLessThanOrEqual(1_950);
+});
+
 test("the deadline that is inherited ends a call that hangs, and cancels its request", async () => {
   await using server = await startServer(() => {});
   await using balancer = startBalancer([server], { timeouts: { totalMs: 60_000 } });

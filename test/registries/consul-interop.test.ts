@@ -28,12 +28,12 @@ function createScene(server: ConsulServer) {
   return {
     context,
     run: (command: string, more: readonly string[] = []) =>
-      GoProgram.start("kratos-consul", [command, ...place, ...more]),
+      GoProgram.start("kratos-registry", [command, ...place, ...more]),
     client: (options: ConsulOptions = {}) => consul({ address: server.url, format: "kratos", ...options }),
   };
 }
 
-describeWith(["consul", "kratos-consul"], "Kratos' Consul registry", () => {
+describeWith(["consul", "kratos-registry"], "Kratos' Consul registry", () => {
   it("is seen by us, and sees us, from coming to going", async () => {
     await using server = await startConsul();
     const { run, client, context } = createScene(server);

@@ -74,7 +74,8 @@ describeWith(["rnacos"], "Nacos in numbers", () => {
     const { report } = await runChild<CostReport>("../registries/support/nacos-cost-program.ts", {
       arguments: [server.address],
       nodeOptions: ["--expose-gc"],
-      limitMs: 110_000,
+      // Half a minute on a machine of its own.
+      limitMs: 280_000,
     });
     const { changes, heapKib, idleServices, idleMs, idleCpuMs } = report;
     printFigure(
@@ -85,5 +86,5 @@ describeWith(["rnacos"], "Nacos in numbers", () => {
     expect(heapKib).toBeLessThan(1_024);
     // A hundredth of a core, most of which is what the process does anyway.
     expect(idleCpuMs).toBeLessThan(idleMs / 100);
-  }, 120_000);
+  }, 300_000);
 });

@@ -1,4 +1,6 @@
 /** What a protected HTTP server does for its handlers and to its callers, whatever it is made with. */
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { Balancer } from "../../src/index.ts";
 import { currentContext, remainingMs } from "../../src/resilience/call-context.ts";
@@ -36,10 +38,20 @@ describe.each(kinds)("$name", (kind) => {
   test("a handler has what is left of its caller's time, also where its body is read by events", async () => {
     await using served = await serving({}, (incoming, response) => {
       incoming.on("data", () => {});
-      incoming.on("end", () => setImmediate(() => response.end(JSON.stringify({ left: remainingMs() }))));
+      incoming.on("end", () => response.end(JSON.stringify({ left: remainingMs() })));
     });
-    const leftOf = async (headers: Record<string, string>): Promise<number | null> =>
-      (JSON.parse((await served.get("/", headers)).text) as { left: number | null }).left;
+    // In pieces that come later, each from the connection and not from the call.
+    async function* pieces() {
+      yield "one";
+      await sleep(20);
+      yield "two";
+      await sleep(20);
+    }
+    const leftOf = async (headers: Record<string, string>): Promise<number | null> => {
+      const body = Readable.from(pieces());
+      const answer = await served.client.request({ path: "/", method: "POST", headers, body });
+      return ((await answer.body.json()) as { left: number | null }).left;
+    };
     const left = await leftOf({ "x-timeout-ms": "5000" });
     expect(left).toBeGreaterThan(1_000);
     expect(left).toBeLessThan(5_000);

@@ -1,4 +1,6 @@
 /** Servers that register themselves are replaced one after the other under load: no call is lost, and none runs twice. */
+import { once } from "node:events";
+import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Balancer } from "../../src/index.ts";
@@ -67,4 +69,34 @@ test.for(protocols)("a rolling restart over $name loses no call", async (protoco
     expect(starts.filter(({ at }) => at > (leftAt(old) ?? 0))).toEqual([]);
   }
   expect(registry.instances(service)).toEqual([]);
+});
+
+/** The kernel takes connections for a program that is busy, and resets those that were not accepted when it closes. */
+test.for(protocols)("takes what had reached the machine when it closes, over $name", async (protocol) => {
+  await using authority = await createAuthority();
+  const service = "busy";
+  const certificate = isEncrypted(protocol) ? await authority.issue({ names: [service] }) : undefined;
+  const { server, registration, address } = await announce(protocol, certificate, 1, {
+    registry: new MemoryRegistry(),
+    service,
+    drainMs: 0,
+  });
+  const { hostname, port } = new URL(address);
+  const connections = Array.from({ length: 50 }, () => connect(Number(port), hostname));
+  let accepted = 0;
+  server.on("connection", () => accepted++);
+  const outcomes = connections.map(async (socket) => {
+    await once(socket, "connect");
+    // A connection that was reset makes this reject.
+    socket.end();
+    socket.resume();
+    await once(socket, "close");
+  });
+  // All connections are made within this turn, in which the server accepts none.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  expect(accepted).toBe(0);
+  const closed = registration.close();
+  await Promise.all(outcomes);
+  await closed;
+  expect(accepted).toBe(connections.length);
 });

@@ -5,6 +5,8 @@
  * does, and registrations take turns on another.
  */
 import { type Dispatcher, Pool } from "undici";
+import type { Clock } from "../../core/clock.ts";
+import { within } from "../within.ts";
 import type { ResolvedConsulOptions } from "./options.ts";
 
 export interface AgentCall {
@@ -28,6 +30,8 @@ export interface AgentAnswer {
 
 /** Kept within a heartbeat's third of the shortest usual TTL. */
 const connectMs = 3_000;
+/** For what the program may have to fetch from elsewhere. */
+const tokenMs = 10_000;
 /** Between two pieces of an answer that has begun. */
 const bodyMs = 30_000;
 /** 30,000 instances with 2 KiB each. More is a mistake, or an attack on this process's memory. */
@@ -37,11 +41,13 @@ const keepAliveMs = 10_000;
 
 export class ConsulAgent {
   readonly #options: ResolvedConsulOptions;
+  readonly #clock: Clock;
   #pool: Dispatcher | undefined;
   #users = 0;
 
-  constructor(options: ResolvedConsulOptions) {
+  constructor(options: ResolvedConsulOptions, clock: Clock) {
     this.#options = options;
+    this.#clock = clock;
   }
 
   /** How errors name it. */
@@ -62,11 +68,17 @@ export class ConsulAgent {
     };
   }
 
-  /** The token of the moment, if there is to be one. */
-  async token(): Promise<string | undefined> {
+  /** The token of the moment, if there is to be one. @throws Error when there is none in time. */
+  async token(signal: AbortSignal): Promise<string | undefined> {
     const { token } = this.#options;
     if (typeof token !== "function") return token;
-    const given: unknown = await token();
+    let given: unknown;
+    try {
+      given = await within(token(), tokenMs, signal, this.#clock);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(`token() gave no token: ${why}`, { cause: error });
+    }
     if (typeof given === "string" && given !== "") return given;
     throw new TypeError(`token() must give a non-empty string, got ${typeof given}`);
   }
@@ -78,7 +90,7 @@ export class ConsulAgent {
    */
   async call(call: AgentCall): Promise<AgentAnswer> {
     const { method, path, body, answerMs, signal } = call;
-    const token = call.token ?? (await this.token());
+    const token = call.token ?? (await this.token(signal));
     const { namespace, partition } = this.#options;
     const query = { ns: namespace, partition, ...call.query };
     this.#pool ??= this.#options.dispatcher ?? this.#createPool();

@@ -117,6 +117,27 @@ describe("endpointsOf", () => {
     );
     expect(endpointsOf(weights, kratos).map(({ weight }) => weight)).toEqual([100, 30, 100]);
   });
+
+  it.each(["consul", "kratos"] as const)(
+    "reads good entries beside those that make no sense (%s)",
+    (format) => {
+      const good = { Service: { Address: "10.0.0.1", Port: 80, Tags: ["a"] }, Checks: [] };
+      const bad = [
+        null,
+        7,
+        [],
+        { Service: "x", Node: 1, Checks: {} },
+        { Service: { Address: 1, Port: "x", Tags: "version=1", Meta: "m", Weights: 1, TaggedAddresses: 3 } },
+        {
+          Service: { Tags: { length: 1 }, Meta: [1], TaggedAddresses: { http: 1, grpc: null } },
+          Checks: [null],
+        },
+        { Service: { Tags: 5, Locality: "z" }, Node: { Meta: 1, Address: { toString: 1 } }, Checks: null },
+      ];
+      const read = endpointsOf([...bad, good], resolveConsulOptions({ format }));
+      expect(read.filter(({ address }) => address === "10.0.0.1:80")).toHaveLength(1);
+    },
+  );
 });
 
 describe("serviceDefinition", () => {
@@ -146,6 +167,31 @@ describe("serviceDefinition", () => {
         ).toBeGreaterThan(0);
       }
     }
+  });
+
+  it("lets the instance's own weight and scheme go before what its metadata say", () => {
+    for (const format of ["consul", "kratos"] as const) {
+      const options = resolveConsulOptions({ format });
+      const metadata = { weight: "7", secure: "true" };
+      const given = { ...instance, address: "http://10.0.0.1:8080", weight: 3, metadata };
+      const { Check, ...Service } = serviceDefinition(given, options);
+      const [endpoint] = endpointsOf([{ Node: node, Service, Checks: [Check] }], options);
+      expect(endpoint).toMatchObject({ weight: 3 });
+      expect(endpoint?.address).not.toContain("https:");
+    }
+  });
+
+  it.each([
+    [{ "a.b": "1" }, 'the key "a.b"'],
+    [{ "": "1" }, 'the key ""'],
+    [{ "consul-x": "1" }, 'the key "consul-x"'],
+    [{ ["k".repeat(129)]: "1" }, "the key"],
+    [{ k: "ü".repeat(257) }, '514 bytes under "k"'],
+    [Object.fromEntries(Array.from({ length: 65 }, (_, number) => [`k${number}`, "1"])), "66 keys"],
+  ])("refuses metadata that Consul would refuse each time", (metadata, message) => {
+    const define = (): unknown => serviceDefinition({ ...instance, metadata }, resolveConsulOptions({}));
+    expect(define).toThrow(RangeError);
+    expect(define).toThrow(message);
   });
 
   it("brings a TTL check that passes from the start", () => {

@@ -55,7 +55,7 @@ function endpointOf(entry: HealthEntry | null, status: "passing" | "warning", ru
 
 /** An instance without an address of its own is at that of its node. */
 function plainAddress(service: EntryService, nodeAddress: unknown): string {
-  const host = isText(service.Address) ? service.Address : String(nodeAddress ?? "");
+  const host = [service.Address, nodeAddress].find(isText) ?? "";
   const scheme = service.Meta?.secure === "true" ? "https://" : "";
   return `${scheme}${host.includes(":") ? `[${host}]` : host}:${typeof service.Port === "number" ? service.Port : 0}`;
 }

@@ -33,7 +33,8 @@ export function kratosAddress(service: EntryService, protocol: "http" | "grpc"):
 }
 
 export function kratosVersion(service: EntryService): string | undefined {
-  const tag = service.Tags?.findLast((one) => isText(one) && one.startsWith("version="));
+  const tags: readonly unknown[] = Array.isArray(service.Tags) ? service.Tags : [];
+  const tag = tags.findLast((one) => isText(one) && one.startsWith("version="));
   const version = String(tag ?? "").slice("version=".length);
   return version === "" ? undefined : version;
 }

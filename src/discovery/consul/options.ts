@@ -2,6 +2,7 @@
 import type { Dispatcher } from "undici";
 import { type Address, parseAddress } from "../../core/address.ts";
 import { longestTimerMs, OptionReader, show } from "../../core/option-reader.ts";
+import { readTls, type TlsOptions } from "../tls-options.ts";
 
 /** A token, or what gives the present one. A function is asked before each request, so that tokens can be renewed. */
 export type ConsulToken = string | (() => string | Promise<string>);
@@ -55,18 +56,10 @@ export interface ConsulOptions {
    * the name of each process start is new, so nothing is to come back.
    */
   readonly deregisterAfterMs?: number | undefined;
-  /** PEM, for an `https:` address. Default: the certificate authorities of Node.js. */
-  readonly tls?: ConsulTlsOptions | undefined;
+  /** For an `https:` address. Default: trusts whom Node.js trusts, for the host of the address. */
+  readonly tls?: TlsOptions | undefined;
   /** Sends the requests in place of a pool of its own, for proxies and tests; it is never closed. */
   readonly dispatcher?: Dispatcher | undefined;
-}
-
-export interface ConsulTlsOptions {
-  readonly ca?: string | Buffer | undefined;
-  readonly cert?: string | Buffer | undefined;
-  readonly key?: string | Buffer | undefined;
-  /** The name that the certificate must carry. Default: the host of the address. */
-  readonly servername?: string | undefined;
 }
 
 /** All of it, with nothing left open. */
@@ -86,14 +79,13 @@ export interface ResolvedConsulOptions {
   readonly waitMs: number;
   readonly ttlMs: number;
   readonly deregisterAfterMs: number;
-  readonly tls: ConsulTlsOptions;
+  readonly tls: TlsOptions;
   readonly dispatcher: Dispatcher | undefined;
 }
 
 /** @throws TypeError or RangeError that names the option and the value it got. */
 export function resolveConsulOptions(given: ConsulOptions): ResolvedConsulOptions {
   const options = new OptionReader(given, "");
-  const tls = options.nested("tls");
   const resolved: ResolvedConsulOptions = {
     address: readAddress(options.string("address")),
     service: options.string("service"),
@@ -114,15 +106,9 @@ export function resolveConsulOptions(given: ConsulOptions): ResolvedConsulOption
       min: 60_000,
       max: longestTimerMs,
     }),
-    tls: {
-      ca: readPem(tls, "ca"),
-      cert: readPem(tls, "cert"),
-      key: readPem(tls, "key"),
-      servername: tls.string("servername"),
-    },
+    tls: readTls(options.secrets("tls")),
     dispatcher: options.object<Dispatcher>("dispatcher", ["dispatch"]),
   };
-  tls.end();
   options.end();
   return resolved;
 }
@@ -149,10 +135,4 @@ function readToken(given: unknown): ConsulToken | undefined {
   if (given === undefined || typeof given === "function") return given as ConsulToken | undefined;
   if (typeof given === "string" && given !== "") return given;
   throw new TypeError(`token must be a non-empty string or a function, got ${typeof given}`);
-}
-
-function readPem(tls: OptionReader, name: "ca" | "cert" | "key"): string | Buffer | undefined {
-  const given = tls.value(name);
-  if (given === undefined || typeof given === "string" || Buffer.isBuffer(given)) return given;
-  throw new TypeError(`tls.${name} must be PEM as a string or Buffer, got ${show(given)}`);
 }

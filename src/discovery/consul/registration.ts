@@ -7,7 +7,7 @@ import { Heartbeat } from "./heartbeat.ts";
 import type { ResolvedConsulOptions } from "./options.ts";
 import { checkIdOf, serviceDefinition } from "./service-definition.ts";
 
-/** An agent answers from memory. One that takes longer is as good as gone, and a third of the TTL is the limit anyway. */
+/** An agent answers from memory. One that takes longer is as good as gone. */
 const answerMs = 3_000;
 /** How long the end of a process waits for its deregistration (discovery.md, self-registration). */
 const deregisterMs = 3_000;
@@ -20,11 +20,13 @@ export class ConsulRegistration implements AsyncDisposable {
   readonly #context: DiscoveryContext;
   readonly #clock: Clock;
   readonly #heartbeat: Heartbeat;
-  readonly #stop: AbortController = new AbortController();
   /** Ends the heartbeats. */
-  readonly #halt = (): void => {
-    this.#stop.abort();
-    this.#timer?.cancel();
+  readonly #stop: AbortController = new AbortController();
+  /** When the signal aborts: takes nothing out, and waits for nothing. */
+  readonly #letGo = (): void => {
+    this.#halt();
+    this.#first.reject(this.#context.signal.reason);
+    this.#use[Symbol.dispose]();
   };
   readonly #first: PromiseWithResolvers<void> = Promise.withResolvers();
   /** What it was registered with. */
@@ -56,26 +58,15 @@ export class ConsulRegistration implements AsyncDisposable {
    *
    * @throws what the signal was aborted with.
    */
-  async start(): Promise<void> {
+  start(): Promise<void> {
     const { signal } = this.#context;
-    signal.addEventListener("abort", this.#halt);
-    const giveUp = (): void => this.#first.reject(signal.reason);
-    signal.addEventListener("abort", giveUp);
-    if (signal.aborted) {
-      this.#halt();
-      giveUp();
-    } else this.#step = this.#take();
-    try {
-      await this.#first.promise;
-    } catch (error) {
-      await this[Symbol.asyncDispose]();
-      throw error;
-    } finally {
-      signal.removeEventListener("abort", giveUp);
-    }
+    signal.addEventListener("abort", this.#letGo);
+    if (signal.aborted) this.#letGo();
+    else this.#step = this.#take();
+    return this.#first.promise;
   }
 
-  /** Takes the instance out again, within 3 s; what goes wrong then is reported and not thrown. */
+  /** Takes the instance out again. @throws Error when that could not be done within 3 s. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#ended ??= this.#end();
     return this.#ended;
@@ -83,28 +74,37 @@ export class ConsulRegistration implements AsyncDisposable {
 
   async #end(): Promise<void> {
     this.#halt();
-    this.#context.signal.removeEventListener("abort", this.#halt);
     // A registration under way, arriving after the deregistration, would undo it.
     await this.#step;
+    const { signal } = this.#context;
+    if (signal.aborted) return;
     try {
-      const { id } = this.#instance;
-      const path = `/v1/agent/service/deregister/${encodeURIComponent(id)}`;
-      const signal = AbortSignal.timeout(deregisterMs);
-      const { status, text } = await this.#agent.call({ method: "PUT", path, answerMs, signal });
-      if (status !== 200 && status !== 404 && !isUnknown(status, text))
-        throw new Error(refusal(status, text));
+      const { status, text } = await this.#agent.call({
+        method: "PUT",
+        path: `/v1/agent/service/deregister/${encodeURIComponent(this.#instance.id)}`,
+        answerMs,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(deregisterMs)]),
+      });
+      if (status !== 200 && !isUnknown(status, text)) throw new Error(refusal(status, text));
     } catch (error) {
-      this.#report("could not be deregistered", error);
+      if (!signal.aborted) throw this.#named("could not be deregistered", error);
     } finally {
+      signal.removeEventListener("abort", this.#letGo);
       this.#use[Symbol.dispose]();
     }
   }
 
+  #halt(): void {
+    this.#stop.abort();
+    this.#timer?.cancel();
+  }
+
   async #take(): Promise<void> {
     let { step } = this.#heartbeat;
-    const { signal } = this.#stop;
+    const stopped = this.#stop.signal;
     try {
-      const token = await this.#agent.token();
+      const token = await this.#agent.token(stopped);
+      if (stopped.aborted) return;
       // The agent tells the servers of the instance, and of its end, with the token that it was registered with.
       if (token !== this.#token) step = "register";
       const { status, text } = await this.#agent.call({
@@ -112,7 +112,8 @@ export class ConsulRegistration implements AsyncDisposable {
         ...(step === "register" ? this.#registerCall() : this.#passCall()),
         token,
         answerMs,
-        signal,
+        // What the agent may have read already is waited for, unless nobody is to wait for anything.
+        signal: step === "register" ? this.#context.signal : stopped,
       });
       if (status === 200 && step === "register") this.#token = token;
       if (status === 200) {
@@ -123,11 +124,11 @@ export class ConsulRegistration implements AsyncDisposable {
         this.#heartbeat.missing(this.#clock.now());
       } else throw new Error(refusal(status, text));
     } catch (error) {
-      if (signal.aborted) return;
+      if (stopped.aborted) return;
       this.#report(step === "register" ? "could not be registered" : "could not send its heartbeat", error);
       this.#heartbeat.failed(this.#clock.now());
     }
-    if (signal.aborted) return;
+    if (stopped.aborted) return;
     this.#timer = this.#clock.schedule(() => {
       this.#step = this.#take();
     }, this.#heartbeat.dueAt - this.#clock.now());
@@ -143,9 +144,13 @@ export class ConsulRegistration implements AsyncDisposable {
   }
 
   #report(what: string, cause: unknown): void {
+    this.#context.report(this.#named(what, cause));
+  }
+
+  #named(what: string, cause: unknown): Error {
     const { service, id } = this.#instance;
     const why = cause instanceof Error ? cause.message : String(cause);
-    this.#context.report(new Error(`${this.#agent.name}: ${service}: ${id} ${what}: ${why}`, { cause }));
+    return new Error(`${this.#agent.name}: ${service}: ${id} ${what}: ${why}`, { cause });
   }
 }
 

@@ -386,38 +386,97 @@ describe("registering with Consul", () => {
     expect([agent.open.size, clock.pendingTimers, agent.calls.length]).toEqual([0, 0, 2]);
   });
 
-  it("reports a deregistration that fails, and goes on", async () => {
-    const { agent, registering, errors } = await register();
+  it.each([
+    ["is not answered", (call: Call) => call.fail(new Error("connect ECONNREFUSED")), "connect ECONNREFUSED"],
+    ["is refused", (call: Call) => call.answer({ status: 403, body: "Permission denied" }), "answered 403"],
+  ])("rejects when the deregistration %s", async (_, fail, why) => {
+    const { agent, registering } = await register();
     agent.waiting.answer({});
     const registration = await registering;
-    const disposed = registration[Symbol.asyncDispose]();
+    const disposed = expect(registration[Symbol.asyncDispose]()).rejects.toThrow(
+      `consul http://127.0.0.1:8500: orders: orders:1 could not be deregistered: ${why}`,
+    );
     await settle();
-    agent.waiting.fail(new Error("connect ECONNREFUSED"));
+    fail(agent.waiting);
     await disposed;
-    expect(errors[0]).toContain("could not be deregistered: connect ECONNREFUSED");
   });
 
-  it("stops its heartbeats when the signal aborts, and can still be disposed of", async () => {
+  // The agent may have read the request already, and answers requests side by side.
+  it("lets a registration under way arrive before it deregisters", async () => {
+    let token = "one";
+    const { agent, registering, pass } = await register({ token: () => token });
+    agent.waiting.answer({});
+    const registration = await registering;
+    await pass(0);
+    agent.waiting.answer({});
+    token = "two";
+    await pass(5_000);
+    const again = agent.waiting;
+    expect(again.url.pathname).toBe("/v1/agent/service/register");
+    const disposed = registration[Symbol.asyncDispose]();
+    await settle();
+    expect(agent.waiting).toBe(again);
+    again.answer({});
+    await settle();
+    expect(agent.waiting.url.pathname).toContain("deregister");
+    agent.waiting.answer({});
+    await disposed;
+  });
+
+  it("does not wait for a heartbeat under way before it deregisters", async () => {
+    const { agent, registering, pass } = await register();
+    agent.waiting.answer({});
+    const registration = await registering;
+    await pass(0);
+    expect(agent.waiting.url.pathname).toContain("/v1/agent/check/pass/");
+    const disposed = registration[Symbol.asyncDispose]();
+    await settle();
+    expect(agent.waiting.url.pathname).toContain("deregister");
+    agent.waiting.answer({});
+    await disposed;
+  });
+
+  it("stops at once when the signal aborts, and takes nothing out", async () => {
     const { agent, clock, controller, registering, pass } = await register();
     agent.waiting.answer({});
     const registration = await registering;
     controller.abort();
     await pass(60_000);
+    await registration[Symbol.asyncDispose]();
     expect([agent.calls.length, clock.pendingTimers]).toEqual([1, 0]);
+  });
+
+  it("gives a deregistration up when the signal aborts", async () => {
+    const { agent, controller, registering, errors } = await register();
+    agent.waiting.answer({});
+    const registration = await registering;
     const disposed = registration[Symbol.asyncDispose]();
     await settle();
-    agent.waiting.answer({});
+    controller.abort();
     await disposed;
+    expect([agent.open.size, errors]).toEqual([0, []]);
   });
 
   it("rejects when it is given up before it was registered", async () => {
     const { agent, controller, registering } = await register();
     controller.abort(new Error("closing"));
-    await settle();
-    // It may have arrived all the same.
-    expect(agent.waiting.url.pathname).toContain("deregister");
-    agent.waiting.answer({});
     await expect(registering).rejects.toThrow("closing");
+    expect([agent.open.size, agent.calls.length]).toEqual([0, 1]);
+  });
+
+  it("waits no longer than it has to for a token that does not come", async () => {
+    let isThere = true;
+    const token = () => (isThere ? "one" : new Promise<string>(() => {}));
+    const { agent, clock, controller, registering, pass, watch } = await register({ token });
+    agent.waiting.answer({});
+    const registration = await registering;
+    isThere = false;
+    await pass(0);
+    const watching = watch();
+    await settle();
+    controller.abort();
+    await Promise.all([watching, registration[Symbol.asyncDispose]()]);
+    expect([agent.open.size, clock.pendingTimers]).toEqual([0, 0]);
   });
 
   it("refuses an instance that nobody could call", async () => {

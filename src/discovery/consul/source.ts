@@ -3,7 +3,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { Discovery, DiscoveryContext, Instance, Registry } from "../../core/contracts.ts";
 import type { Endpoint } from "../../core/endpoint.ts";
 import type { Random } from "../../core/random.ts";
-import { pause } from "../pause.ts";
+import { sleep } from "../../core/sleep.ts";
 import { ConsulAgent } from "./agent.ts";
 import { BlockingQuery } from "./blocking-query.ts";
 import { isChanged, isShrunken, queryHealth } from "./health-query.ts";
@@ -31,7 +31,7 @@ export class ConsulSource implements Discovery, Registry {
 
   constructor(options: ResolvedConsulOptions, chance: Chance) {
     this.#options = options;
-    this.#agent = new ConsulAgent(options);
+    this.#agent = new ConsulAgent(options, chance.clock);
     this.#chance = chance;
   }
 
@@ -46,7 +46,7 @@ export class ConsulSource implements Discovery, Registry {
     let isFresh = false;
     using _use = this.#agent.use();
     while (!signal.aborted) {
-      await pause(bucket.take(clock.now()), signal, clock);
+      await sleep(clock, bucket.take(clock.now()), signal);
       if (signal.aborted) return;
       try {
         const answer = await queryHealth(this.#agent, service, this.#options, query.index, signal);
@@ -66,7 +66,7 @@ export class ConsulSource implements Discovery, Registry {
         isFresh = false;
         const why = error instanceof Error ? error.message : String(error);
         context.report(new Error(`${this.#agent.name}: ${service}: ${why}`, { cause: error }));
-        await pause(query.failed(clock.now()), signal, clock);
+        await sleep(clock, query.failed(clock.now()), signal);
         continue;
       }
       yield known;

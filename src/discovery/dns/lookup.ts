@@ -17,7 +17,7 @@ export type Reply<Record> =
 export interface Lookup {
   addresses(name: string, type: "A" | "AAAA"): Promise<Reply<AddressRecord>>;
   services(name: string): Promise<Reply<SrvRecord>>;
-  /** Ends the questions under way; they fail. */
+  /** Ends the questions under way, which fail; so do all further ones, without being asked. */
   close(): void;
 }
 
@@ -32,12 +32,16 @@ export function createLookup(
   const resolver = new Resolver({ timeout: timeoutMs, tries });
   if (servers !== undefined) resolver.setServers(servers);
   const limitMs = timeoutMs * 2 ** tries * Math.max(1, resolver.getServers().length) + spareMs;
+  let isClosed = false;
 
   async function ask<Record>(
     name: string,
     type: string,
     query: () => Promise<readonly Record[]>,
   ): Promise<Reply<Record>> {
+    // A canceled resolver would take further questions.
+    if (isClosed)
+      return { kind: "failed", error: new Error(`DNS ${type} ${name}: nobody wants to know any more`) };
     const timer = clock.schedule(() => resolver.cancel(), limitMs);
     try {
       const records = await query();
@@ -59,6 +63,9 @@ export function createLookup(
         type === "A" ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true }),
       ),
     services: (name) => ask(name, "SRV", () => resolver.resolveSrv(name)),
-    close: () => resolver.cancel(),
+    close: () => {
+      isClosed = true;
+      resolver.cancel();
+    },
   };
 }

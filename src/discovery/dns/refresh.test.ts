@@ -1,5 +1,6 @@
 /** Tests of when DNS is asked again. */
 import { expect, it } from "vitest";
+import { longestTimerMs } from "../../core/option-reader.ts";
 import { createSeededRandom } from "../../core/random.ts";
 import { Refresh } from "./refresh.ts";
 
@@ -20,6 +21,15 @@ it("asks when the time to live has ended, and up to a tenth later, within its bo
       expect(delayMs).toBeLessThan(least * 1.1);
     }
   }
+});
+
+it("waits no longer than a timer can, which would else fire at once", () => {
+  const refresh = new Refresh({
+    minRefreshMs: longestTimerMs,
+    maxRefreshMs: longestTimerMs,
+    random: () => 0.9,
+  });
+  expect(refresh.afterRecords(1_000)).toBe(longestTimerMs);
 });
 
 it("waits longer with each failure, never a moment only, and starts over after an answer", () => {

@@ -1,5 +1,6 @@
 /** When DNS is asked again: pure arithmetic over what the last answers were. */
 import { equalJitterMs } from "../../core/backoff.ts";
+import { longestTimerMs } from "../../core/option-reader.ts";
 import type { Random } from "../../core/random.ts";
 
 export interface RefreshOptions {
@@ -28,7 +29,7 @@ export class Refresh {
     this.#failures = 0;
     const { minRefreshMs, maxRefreshMs, random } = this.#options;
     const clamped = Math.min(maxRefreshMs, Math.max(minRefreshMs, ttlMs ?? minRefreshMs));
-    return clamped * (1 + jitter * random());
+    return Math.min(longestTimerMs, clamped * (1 + jitter * random()));
   }
 
   /**

@@ -16,11 +16,13 @@ class PlayedServer {
   /** In seconds, of every address. */
   ttl = 5;
   readonly asked: string[] = [];
-  /** Lookups that were made and not closed. */
+  /** Lookups that were made, and those of them that were not closed. */
+  made = 0;
   open = 0;
   readonly #silenced: Set<() => void> = new Set();
 
   createLookup(): Lookup {
+    this.made++;
     this.open++;
     let isOpen = true;
     return {
@@ -113,6 +115,8 @@ describe("a watched name", () => {
     await clock.advanceAsync(4_000);
     expect(events.at(-1)).toBe("10.0.0.1:80");
     expect(server.open).toBe(1);
+    // Anew after each of four errors: the system's servers may be others by then.
+    expect(server.made).toBe(5);
   });
 
   it("is never cleared because it is said not to exist", async () => {

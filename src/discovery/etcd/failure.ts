@@ -10,6 +10,8 @@ export type Failure =
   | "compacted"
   /** The lease has expired or never was. */
   | "lease"
+  /** The answer is larger than grpc-js was told to take, or than etcd may send. */
+  | "size"
   | "other";
 
 /** A failure whose meaning is known. */
@@ -24,11 +26,14 @@ export class EtcdError extends Error {
 }
 
 /** Codes of google.rpc.Code. */
+const canceled = 1;
 const deadlineExceeded = 4;
 const permissionDenied = 7;
 const internal = 13;
 const unavailable = 14;
 const unauthenticated = 16;
+
+const ofConnections: ReadonlySet<number> = new Set([canceled, deadlineExceeded, internal, unavailable]);
 
 /**
  * Texts of etcd's api/v3rpc/rpctypes/error.go. Some share a code with unrelated errors, and the reason of a canceled
@@ -41,6 +46,7 @@ const texts: readonly (readonly [text: string, failure: Failure])[] = [
   ["required revision has been compacted", "compacted"],
   ["requested lease not found", "lease"],
   ["permission denied", "denied"],
+  ["message larger than max", "size"],
 ];
 
 /** @param error an `EtcdError`, an error of grpc-js, or an object with a message alone. */
@@ -51,7 +57,7 @@ export function failureOf(error: unknown): Failure {
   for (const [text, failure] of texts) if (String(message).includes(text)) return failure;
   if (code === unauthenticated) return "token";
   if (code === permissionDenied) return "denied";
-  // Internal is what grpc-js makes of a stream that was reset.
-  if (code === unavailable || code === deadlineExceeded || code === internal) return "connection";
+  // Calls are canceled with their connection, and internal is what grpc-js makes of a stream that was reset.
+  if (typeof code === "number" && ofConnections.has(code)) return "connection";
   return "other";
 }

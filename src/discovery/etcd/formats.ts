@@ -16,7 +16,7 @@ const formats: Readonly<Record<EtcdFormatName, (options: FormatOptions) => EtcdF
   "go-zero": goZeroFormat,
 };
 
-/** @throws TypeError for what is no format. */
+/** @throws TypeError for what is no format, and for a prefix beside one that has its own. */
 export function formatOf(format: unknown, options: FormatOptions): EtcdFormat {
   if (typeof format === "string" && Object.hasOwn(formats, format)) {
     return formats[format as EtcdFormatName](options);
@@ -32,6 +32,12 @@ export function formatOf(format: unknown, options: FormatOptions): EtcdFormat {
     typeof prefix === "function" &&
     typeof decode === "function" &&
     (encode === undefined || typeof encode === "function");
+  if (isFormat && options.prefix !== undefined) {
+    throw new TypeError(
+      `etcd.prefix is for the formats that come along and for functions, got ${show(options.prefix)} beside an object ` +
+        "with prefix()",
+    );
+  }
   if (isFormat) return format as EtcdFormat;
   const names = Object.keys(formats).map((name) => `"${name}"`);
   throw new TypeError(

@@ -8,6 +8,7 @@ import type { ChannelOptions, Client, ClientDuplexStream, Metadata, ServiceError
 import { EtcdError, failureOf } from "./failure.ts";
 import type { ResolvedEtcdOptions, ResolvedTls } from "./options.ts";
 import type { Peers } from "./peers.ts";
+import { reach } from "./reach.ts";
 
 /** grpc-js' default of 4 MB is too little for a page of long values; with none at all, anybody could fill the memory. */
 const largestAnswer = 64 * 1024 * 1024;
@@ -29,6 +30,8 @@ export class GrpcChannel {
   readonly #options: ResolvedEtcdOptions;
   readonly #member: string;
   readonly #client: Client;
+  /** Calls that have not ended: to close a client of grpc-js ends none of them. */
+  readonly #calls: Set<{ cancel(): void }> = new Set();
 
   constructor(peers: Peers, options: ResolvedEtcdOptions, member: string) {
     this.#peers = peers;
@@ -37,10 +40,21 @@ export class GrpcChannel {
     this.#client = createClient(peers, options.tls, member);
   }
 
-  /** Waits until it is connected. @throws EtcdError that says why it is not. */
-  async connected(): Promise<void> {
-    const { READY } = this.#peers.grpc.connectivityState;
-    if ((await this.#settled()) === READY) return;
+  /**
+   * Waits until it is connected.
+   *
+   * @throws EtcdError that says why it is not, or when the signal is aborted.
+   */
+  async connected(signal: AbortSignal): Promise<void> {
+    const { READY, SHUTDOWN } = this.#peers.grpc.connectivityState;
+    const { connectMs } = this.#options;
+    const deadline = Date.now() + connectMs;
+    await reach(this.#member, connectMs, signal).catch((error: Error) => {
+      throw this.named(new EtcdError("connection", error.message, error));
+    });
+    const state = await this.#settled(deadline);
+    if (state === READY) return;
+    if (state === SHUTDOWN) throw this.named(new EtcdError("connection", "closed before it was connected"));
     // A call fails at once now, and knows why the connection did.
     try {
       await this.unary("KV", "Range", { key: Buffer.of(0) }, undefined);
@@ -53,15 +67,20 @@ export class GrpcChannel {
   unary(service: string, name: string, request: object, token: string | undefined): Promise<unknown> {
     const { path, requestSerialize, responseDeserialize } = this.#peers.method(service, name);
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
+      const call = this.#client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         request,
         this.#metadata(token),
         { deadline: this.deadline() },
-        (error, response) => (error === null ? resolve(response) : reject(this.named(error))),
+        (error, response) => {
+          this.#calls.delete(call);
+          if (error === null) resolve(response);
+          else reject(this.named(error));
+        },
       );
+      this.#calls.add(call);
     });
   }
 
@@ -73,13 +92,16 @@ export class GrpcChannel {
     options: { readonly deadline?: number } = {},
   ): ClientDuplexStream<object, unknown> {
     const { path, requestSerialize, responseDeserialize } = this.#peers.method(service, name);
-    return this.#client.makeBidiStreamRequest(
+    const call = this.#client.makeBidiStreamRequest(
       path,
       requestSerialize,
       responseDeserialize,
       this.#metadata(token),
       options,
     );
+    this.#calls.add(call);
+    call.once("status", () => this.#calls.delete(call));
+    return call;
   }
 
   /** When a call that is made now has to be over. */
@@ -100,16 +122,17 @@ export class GrpcChannel {
     );
   }
 
+  /** Ends all calls, which fail. */
   close(): void {
+    for (const call of this.#calls) call.cancel();
     this.#client.close();
   }
 
   /** Waits until the channel is connected, or is not and waits for its next attempt. */
-  #settled(): Promise<number> {
+  #settled(deadline: number): Promise<number> {
     const { IDLE, CONNECTING } = this.#peers.grpc.connectivityState;
     const { connectMs } = this.#options;
     const channel = this.#client.getChannel();
-    const deadline = Date.now() + connectMs;
     return new Promise((resolve, reject) => {
       const look = (): void => {
         const state = channel.getConnectivityState(true);

@@ -1,5 +1,5 @@
 /** A session over gRPC: logs in, renews its token, and ends as a whole when the member or the way to it fails. */
-import type { ClientDuplexStream, ServiceError } from "@grpc/grpc-js";
+import type { ServiceError } from "@grpc/grpc-js";
 import type { Clock } from "../../core/clock.ts";
 import { EtcdError, failureOf } from "./failure.ts";
 import { GrpcChannel } from "./grpc-channel.ts";
@@ -17,6 +17,14 @@ import type { Peers } from "./peers.ts";
 import type { Session } from "./session.ts";
 import { WatchStream } from "./watch-stream.ts";
 
+export interface SessionOptions {
+  readonly member: string;
+  /** Called once, when it ends other than by `close`. */
+  ended(error: Error): void;
+  /** Aborted when it is not wanted any more before it is open. */
+  readonly signal: AbortSignal;
+}
+
 export class GrpcSession implements Session {
   readonly #channel: GrpcChannel;
   readonly #auth: ResolvedEtcdOptions["auth"];
@@ -25,29 +33,33 @@ export class GrpcSession implements Session {
   #token: string | undefined;
   #loggingIn: Promise<void> | undefined;
   #watches: WatchStream | undefined;
-  #watchCall: ClientDuplexStream<object, unknown> | undefined;
 
   /**
    * Connects and logs in.
    *
-   * @param ended is called once, when it ends other than by `close`.
+   * @throws EtcdError that says why not, or when the signal is aborted.
    */
   static async open(
     peers: Peers,
     options: ResolvedEtcdOptions,
     clock: Clock,
-    member: string,
-    ended: (error: Error) => void,
+    { member, ended, signal }: SessionOptions,
   ): Promise<GrpcSession> {
+    signal.throwIfAborted();
     const channel = new GrpcChannel(peers, options, member);
     const session = new GrpcSession(channel, options.auth, clock, ended);
+    const close = (): void => session.close();
+    signal.addEventListener("abort", close);
     try {
-      await channel.connected();
+      await channel.connected(signal);
       if (options.auth !== undefined) await session.#logIn();
+      signal.throwIfAborted();
       return session;
     } catch (error) {
       session.close();
       throw error;
+    } finally {
+      signal.removeEventListener("abort", close);
     }
   }
 
@@ -101,7 +113,6 @@ export class GrpcSession implements Session {
   close(): void {
     this.#ended = undefined;
     this.#watches?.close();
-    this.#watchCall?.cancel();
     this.#channel.close();
   }
 
@@ -163,7 +174,6 @@ export class GrpcSession implements Session {
 
   #openWatches(): WatchStream {
     const call = this.#channel.stream("Watch", "Watch", this.#token);
-    this.#watchCall = call;
     const watches = new WatchStream({
       clock: this.#clock,
       send: (request: WatchRequest) => void call.write(request),

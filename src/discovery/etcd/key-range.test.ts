@@ -18,6 +18,12 @@ it("holds what begins with the prefix and nothing else", () => {
   ]);
 });
 
+it.each(["", undefined])("refuses the prefix %j, which would mean the whole store or nothing", (prefix) => {
+  expect(() => rangeOf(prefix as string)).toThrow(
+    "a service's keys in etcd must begin with a non-empty string",
+  );
+});
+
 it("finds the least key after one", () => {
   expect(keyAfter(Buffer.from("a"))).toEqual(Buffer.from("a\0"));
 });

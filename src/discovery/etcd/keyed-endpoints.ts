@@ -79,11 +79,13 @@ export class KeyedEndpoints {
   }
 
   #read(key: string, kv: KeyValue, old: Known | undefined, errors: Error[]): Known {
-    const value = kv.value.toString();
+    const isTooLarge = kv.value.length > largestValue;
+    // It is not kept for as long as it stands there, only by what it is known again.
+    const value = isTooLarge ? `${kv.value.length} bytes of ${kv.modRevision}` : kv.value.toString();
     // Registrations that are written again with the same content are common, and no change.
     if (old?.value === value) return old;
     try {
-      if (kv.value.length > largestValue) {
+      if (isTooLarge) {
         throw new RangeError(`it has ${kv.value.length} bytes, at most ${largestValue} are read`);
       }
       return { value, endpoint: this.#decode({ key, value }) };

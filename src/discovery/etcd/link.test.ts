@@ -34,6 +34,19 @@ function createUser(): LinkUser & { readonly log: string[] } {
   };
 }
 
+/** The first connection is made, and not told of until the gate opens. */
+function holdOpen(): PromiseWithResolvers<void> {
+  const gate = Promise.withResolvers<void>();
+  const open = server.open.bind(server);
+  server.open = async (member, ended) => {
+    server.open = open;
+    const session = await open(member, ended);
+    await gate.promise;
+    return session;
+  };
+  return gate;
+}
+
 const settle = (ms = 0): Promise<void> => clock.advanceAsync(ms);
 
 describe("Link", () => {
@@ -56,6 +69,38 @@ describe("Link", () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
+  it("gives up a connection attempt that nobody waits for any more", async () => {
+    const attempts: AbortSignal[] = [];
+    const link = new Link({
+      members: ["a"],
+      clock,
+      random: () => 0.5,
+      backoffMs: 100,
+      backoffMaxMs: 5_000,
+      stableMs: 10_000,
+      open(_member, _ended, signal) {
+        attempts.push(signal);
+        return new Promise((_resolve, reject) =>
+          signal.addEventListener("abort", () => reject(signal.reason)),
+        );
+      },
+    });
+    const leave = link.join(createUser());
+    leave();
+    // One who comes back in the same turn still waits.
+    const user = createUser();
+    const leaveAgain = link.join(user);
+    await settle(1);
+    expect(attempts.map(({ aborted }) => aborted)).toEqual([false]);
+    leaveAgain();
+    await settle(1);
+    expect(attempts.map(({ aborted }) => aborted)).toEqual([true]);
+    expect(user.log).toEqual([]);
+    expect(clock.pendingTimers).toBe(0);
+    link.join(user);
+    expect(attempts).toHaveLength(2);
+  });
+
   it("keeps the connection for one who leaves and comes back in the same turn", async () => {
     const link = createLink("a");
     const leave = link.join(createUser());
@@ -69,10 +114,27 @@ describe("Link", () => {
 
   it("closes a connection that is made when nobody wants it any more", async () => {
     const link = createLink("a");
+    const gate = holdOpen();
     link.join(createUser())();
     await settle(1);
+    gate.resolve();
+    await settle();
     expect(server.opened).toEqual(["a"]);
     expect(server.sessions.size).toBe(0);
+  });
+
+  it("makes a new one when the connection ended while it was being made", async () => {
+    const link = createLink("a", "b");
+    const gate = holdOpen();
+    const user = createUser();
+    link.join(user);
+    await settle();
+    server.disconnect();
+    gate.resolve();
+    await settle();
+    expect(server.opened).toEqual(["b", "a"]);
+    expect(user.log).toEqual(["detach: dropped", "attach"]);
+    expect(server.sessions.size).toBe(1);
   });
 
   it("goes to the next member at once when the connection ends", async () => {

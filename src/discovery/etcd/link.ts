@@ -29,13 +29,14 @@ export interface LinkOptions {
    * Connects and logs in.
    *
    * @param ended is called once, when the connection it made ends other than by `close`.
+   * @param signal aborted when nobody wants the connection any more before it is there.
    */
-  open(member: string, ended: (error: Error) => void): Promise<Session>;
+  open(member: string, ended: (error: Error) => void, signal: AbortSignal): Promise<Session>;
 }
 
 type State =
   | { readonly kind: "idle" }
-  | { readonly kind: "opening" }
+  | { readonly kind: "opening"; readonly controller: AbortController }
   | { readonly kind: "open"; readonly session: Session; readonly since: number }
   | { readonly kind: "pausing"; readonly timer: Timer };
 
@@ -71,7 +72,8 @@ export class Link {
 
   #open(): void {
     const { members, clock, open } = this.#options;
-    const opening: State = { kind: "opening" };
+    const controller = new AbortController();
+    const opening: State = { kind: "opening", controller };
     this.#state = opening;
     let session: Session | undefined;
     /** It may end before it is known to be open. */
@@ -81,7 +83,7 @@ export class Link {
       if (this.#state.kind === "open" && this.#state.session === session)
         this.#ended(error, this.#state.since);
     };
-    open(members[this.#members.current] as string, ended).then(
+    open(members[this.#members.current] as string, ended, controller.signal).then(
       (opened) => {
         if (this.#state !== opening) return opened.close();
         session = opened;
@@ -115,6 +117,7 @@ export class Link {
     const state = this.#state;
     this.#state = { kind: "idle" };
     if (state.kind === "open") state.session.close();
+    else if (state.kind === "opening") state.controller.abort();
     else if (state.kind === "pausing") state.timer.cancel();
   }
 }

@@ -53,4 +53,19 @@ describe("listRange", () => {
     compactions = Number.POSITIVE_INFINITY;
     await expect(listRange(compacted, rangeOf("a/"))).rejects.toThrow("compacted");
   });
+
+  it("takes smaller pages when the values are too large for one, and fails only for what is too large alone", async () => {
+    const { range, requests } = store(250);
+    let most = 10;
+    const limited = async (request: RangeRequest): Promise<RangeResponse> => {
+      if ((request.limit ?? 0) > most) throw new EtcdError("size", "Received message larger than max");
+      return range(request);
+    };
+    const { header, kvs } = await listRange(limited, rangeOf("a/"));
+    expect(new Set(kvs.map(({ key }) => key.toString())).size).toBe(250);
+    expect(requests).toHaveLength(25);
+    expect(header.revision).toBe("101");
+    most = 0;
+    await expect(listRange(limited, rangeOf("a/"))).rejects.toThrow("larger than max");
+  });
 });

@@ -3,7 +3,10 @@ import { failureOf } from "./failure.ts";
 import { type KeyRange, keyAfter } from "./key-range.ts";
 import type { KeyValue, RangeRequest, RangeResponse, ResponseHeader } from "./messages.ts";
 
-/** A page of the largest values that etcd takes by default (1.5 MB) would be 1.5 GB; of usual ones it is 200 kB. */
+/**
+ * A page of usual values is 200 kB; of the largest that etcd takes by default (1.5 MB) it would be 1.5 GB, which is more
+ * than an answer may have: then pages are a tenth of this, a hundredth, and at last single values.
+ */
 const pageSize = 1_000;
 /** How often a list is begun again because its revision was compacted on the way. */
 const mostRestarts = 3;
@@ -32,19 +35,26 @@ async function listOnce(
   range: (request: RangeRequest) => Promise<RangeResponse>,
   { key, rangeEnd }: KeyRange,
 ): Promise<Listing> {
-  // Linearizable: the first page is the store as it is now, not as the member happens to know it. Without an order
-  // etcd gives keys in theirs, and stops at the limit; with one it reads all of them for each page.
-  let page = await range({ key, rangeEnd, limit: pageSize });
-  const { header } = page;
-  const kvs = [...page.kvs];
-  for (let last = kvs.at(-1); page.more && last !== undefined; last = page.kvs.at(-1)) {
-    page = await range({
-      key: keyAfter(last.key),
-      rangeEnd,
-      limit: pageSize,
-      revision: Number(header.revision),
-    });
+  const kvs: KeyValue[] = [];
+  let limit = pageSize;
+  let from = key;
+  let header: ResponseHeader | undefined;
+  for (;;) {
+    // Linearizable: the first page is the store as it is now, not as the member happens to know it. Without an order
+    // etcd gives keys in theirs, and stops at the limit; with one it reads all of them for each page.
+    const revision = header === undefined ? {} : { revision: Number(header.revision) };
+    let page: RangeResponse;
+    try {
+      page = await range({ key: from, rangeEnd, limit, ...revision });
+    } catch (error) {
+      if (failureOf(error) !== "size" || limit === 1) throw error;
+      limit /= 10;
+      continue;
+    }
+    header ??= page.header;
     for (const kv of page.kvs) kvs.push(kv);
+    const last = page.kvs.at(-1);
+    if (!page.more || last === undefined) return { header, kvs };
+    from = keyAfter(last.key);
   }
-  return { header, kvs };
 }

@@ -42,8 +42,34 @@ describe("resolveEtcdOptions", () => {
     [{ endpoints, auth: { username: "root" } as NonNullable<EtcdOptions["auth"]> }, "got no password"],
     [{ endpoints, tls: { key: "pem" } }, "etcd.tls must have cert and key or neither, got only key"],
     [{ endpoints, tls: { ca: 7 as unknown as string } }, "etcd.tls.ca must be PEM"],
+    [
+      { endpoints, prefix: "live/", format: { prefix: (service) => service, decode: () => undefined } },
+      'etcd.prefix is for the formats that come along and for functions, got "live/" beside an object with prefix()',
+    ],
     [{ endpoints, prefx: "a" } as EtcdOptions, 'did you mean "prefix"'],
   ])("refuses %j", (options, message) => {
     expect(() => resolveEtcdOptions(options)).toThrow(message);
   });
+
+  it.each<[string, object]>([
+    ["a member", { endpoints: "http://root:hunter2@a:1" }],
+    ["a member without a scheme", { endpoints: "root:hunter2@a:1" }],
+    ["a mistyped option", { endpoints, auth: { username: "root", pasword: "hunter2" } }],
+    ["another type", { endpoints, auth: { username: ["hunter2"], password: "hunter2" } }],
+    ["auth as a whole", { endpoints, auth: "root:hunter2" }],
+    ["a mistyped key", { endpoints, tls: { kee: "hunter2" } }],
+  ])("names no secret in what it says of a mistake: %s", (_, options) => {
+    const message = messageOf(() => resolveEtcdOptions(options as EtcdOptions));
+    expect(message).toContain("etcd.");
+    expect(message).not.toContain("hunter2");
+  });
 });
+
+function messageOf(throws: () => unknown): string {
+  try {
+    throws();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error("it was taken");
+}

@@ -78,8 +78,8 @@ export function resolveEtcdOptions(options: EtcdOptions): ResolvedEtcdOptions {
   const prefix = reader.string("prefix");
   const protocol = reader.word<Protocol>("protocol", ["http", "grpc"], "http");
   const format = formatOf(reader.value("format") ?? "etcd", { prefix, protocol });
-  const auth = reader.value("auth") === undefined ? undefined : authOf(reader.nested("auth"));
-  const tls = isSecure || reader.value("tls") !== undefined ? tlsOf(reader.nested("tls")) : undefined;
+  const auth = reader.value("auth") === undefined ? undefined : authOf(reader.secrets("auth"));
+  const tls = isSecure || reader.value("tls") !== undefined ? tlsOf(reader.secrets("tls")) : undefined;
   const ttlMs = reader.number("ttlMs", { default: 15_000, min: 2_000, max: 86_400_000 });
   if (ttlMs % 1_000 !== 0) throw new RangeError(`etcd.ttlMs must be whole seconds, got ${ttlMs}`);
   const connectMs = reader.number("connectMs", { default: 3_000, min: 1, max: 600_000 });
@@ -112,7 +112,7 @@ function membersOf(value: unknown): { readonly members: readonly string[]; reado
     const port = Number(match?.[3] ?? defaultPort);
     if (match === null || port < 1 || port > 65_535) {
       throw new RangeError(
-        `etcd.endpoints must be host:port or http(s)://host:port each, got ${show(endpoint)}`,
+        `etcd.endpoints must be host:port or http(s)://host:port each, got ${showPlace(endpoint)}`,
       );
     }
     if (match[1] !== undefined) schemes.add(match[1].toLowerCase());
@@ -120,6 +120,11 @@ function membersOf(value: unknown): { readonly members: readonly string[]; reado
   }
   if (schemes.size > 1) throw new RangeError("etcd.endpoints must be all http or all https, got both");
   return { members, isSecure: schemes.has("https") };
+}
+
+/** Without the name and password that somebody may have put into it. */
+function showPlace(endpoint: unknown): string {
+  return typeof endpoint === "string" ? show(endpoint.slice(endpoint.lastIndexOf("@") + 1)) : show(endpoint);
 }
 
 function authOf(reader: OptionReader): { readonly username: string; readonly password: string } {
@@ -139,7 +144,9 @@ function tlsOf(reader: OptionReader): ResolvedTls {
     const value = reader.value(name);
     if (value === undefined) return null;
     if (typeof value === "string" || Buffer.isBuffer(value)) return Buffer.from(value);
-    throw new TypeError(`etcd.tls.${name} must be PEM as a string or Buffer, got ${show(value)}`);
+    throw new TypeError(
+      `etcd.tls.${name} must be PEM as a string or Buffer, got a value of type ${typeof value}`,
+    );
   };
   const tls = { ca: pem("ca"), cert: pem("cert"), key: pem("key"), servername: reader.string("servername") };
   reader.end();

@@ -29,7 +29,7 @@ function event(modRevision: number): KeyEvent {
 
 function listedAt(revision: number): RangeWatch {
   const watch = new RangeWatch();
-  watch.listed(header(revision));
+  watch.listed({ header: header(revision), kvs: [] });
   return watch;
 }
 
@@ -94,7 +94,7 @@ describe("RangeWatch", () => {
 
   it("believes whatever store was listed, also one at a lower revision", () => {
     const watch = listedAt(2_525);
-    watch.listed(header(3));
+    watch.listed({ header: header(3), kvs: [] });
     expect(watch.received(answer(3, { created: true }))).toEqual({ kind: "joined" });
     expect(watch.next).toBe(4);
   });

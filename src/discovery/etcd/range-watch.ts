@@ -6,8 +6,10 @@
  * that is the store's, which is ahead of what was delivered while a watch catches up.
  */
 import { failureOf } from "./failure.ts";
-import type { KeyEvent, ResponseHeader, WatchResponse } from "./messages.ts";
+import type { Listing } from "./list-range.ts";
+import type { KeyEvent, RangeRequest, RangeResponse, WatchResponse } from "./messages.ts";
 import { isOtherStore, positionOf, type StorePosition } from "./store-position.ts";
+import { Witness } from "./witness.ts";
 
 /** Answers with this id belong to no watch: etcd's to a progress request. */
 export const noWatch = "-1";
@@ -27,6 +29,7 @@ export class RangeWatch {
   /** The first revision not seen yet; undefined before the first list and when it has to be listed again. */
   #next: number | undefined;
   #seen: StorePosition | undefined;
+  readonly #witness: Witness = new Witness();
 
   /** Where to watch from; undefined means list first. */
   get next(): number | undefined {
@@ -34,9 +37,23 @@ export class RangeWatch {
   }
 
   /** A list was made, at the revision that its header tells. Whatever store it came from is the one that counts. */
-  listed(header: ResponseHeader): void {
+  listed({ header, kvs }: Listing): void {
     this.#seen = positionOf(header);
     this.#next = this.#seen.revision + 1;
+    this.#witness.listed(kvs);
+  }
+
+  /**
+   * What a new connection is to be asked before the watch goes on, since the store may have been replaced meanwhile;
+   * undefined when it has to be listed instead.
+   */
+  get question(): RangeRequest | undefined {
+    return this.#next === undefined ? undefined : this.#witness.question(this.#next - 1);
+  }
+
+  /** The answer to `question`. @returns whether the watch can go on where it was. */
+  isConfirmedBy(answer: RangeResponse): boolean {
+    return this.#witness.confirms(answer);
   }
 
   /** An answer to this watch. */
@@ -57,6 +74,7 @@ export class RangeWatch {
     // One revision may have many events. While more of them follow, this revision is not done.
     const revision = Number(last.kv.modRevision);
     this.#advance(response.fragment ? revision : revision + 1);
+    this.#witness.happened(response.events);
     return { kind: "events", events: response.events };
   }
 

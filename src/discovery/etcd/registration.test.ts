@@ -79,6 +79,44 @@ describe("Registration", () => {
     expect(errors).toEqual([]);
   });
 
+  it("waits up to a second, at random, before it puts again what all have lost at once", async () => {
+    const registration = register();
+    await settle();
+    await registration.registered;
+    server.wipe();
+    await settle(5_000);
+    expect(server.keys).toEqual([]);
+    await settle(499);
+    expect(server.keys).toEqual([]);
+    await settle(1);
+    expect(server.keys).toEqual(["orders/1"]);
+  });
+
+  it("takes another lease when the one it was given has ended before its put", async () => {
+    const grant = server.grant.bind(server);
+    server.grant = () => {
+      server.grant = grant;
+      const lease = grant();
+      server.expire(lease);
+      return lease;
+    };
+    const registration = register();
+    await settle(1_000);
+    await registration.registered;
+    expect(server.keys).toEqual(["orders/1"]);
+    expect([...server.leases]).toEqual(["2"]);
+    expect(errors).toEqual(["requested lease not found"]);
+  });
+
+  it("is taken out also when its lease has ended already", async () => {
+    const registration = register();
+    await settle();
+    await registration.registered;
+    server.wipe();
+    await registration[Symbol.asyncDispose]();
+    expect(server.keys).toEqual([]);
+  });
+
   it("does not fight with another process that has its address now", async () => {
     const registration = register();
     await settle();
@@ -115,6 +153,33 @@ describe("Registration", () => {
     expect(server.keys).toEqual(["orders/1"]);
   });
 
+  it("is registered also when the answer to its put was lost, and can be taken out", async () => {
+    const open = server.open.bind(server);
+    server.open = async (member, ended) => {
+      const session = await open(member, ended);
+      const put = session.put.bind(session);
+      session.put = async (request) => {
+        await put(request);
+        server.open = open;
+        const lost = new EtcdError("connection", "dropped");
+        server.disconnect(lost);
+        throw lost;
+      };
+      return session;
+    };
+    const registration = register();
+    let isRegistered = false;
+    void registration.registered.then(() => {
+      isRegistered = true;
+    });
+    await settle(10_000);
+    expect(server.keys).toEqual(["orders/1"]);
+    expect(isRegistered).toBe(true);
+    expect(server.revision).toBe(2);
+    await registration[Symbol.asyncDispose]();
+    expect(server.keys).toEqual([]);
+  });
+
   it("says after 3 s that it could not take the instance out", async () => {
     const registration = register();
     await settle();
@@ -138,6 +203,29 @@ describe("Registration", () => {
     await settle(100);
     await gone;
     expect(server.keys).toEqual([]);
+  });
+
+  it("puts nothing when it was let go while a lease was being granted", async () => {
+    const gate = Promise.withResolvers<void>();
+    const open = server.open.bind(server);
+    server.open = async (member, ended) => {
+      const session = await open(member, ended);
+      const grant = session.grant.bind(session);
+      session.grant = async (ttlSeconds) => {
+        await gate.promise;
+        return grant(ttlSeconds);
+      };
+      return session;
+    };
+    const registration = register();
+    const rejected = expect(registration.registered).rejects.toThrow("enough");
+    await settle();
+    registration.letGo(new Error("enough"));
+    gate.resolve();
+    await rejected;
+    await settle();
+    expect(server.keys).toEqual([]);
+    expect(server.leases.size).toBe(0);
   });
 
   it("lets go of everything at once, takes nothing out, and rejects who still waits", async () => {

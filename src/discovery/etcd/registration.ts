@@ -142,6 +142,8 @@ export class Registration implements LinkUser, AsyncDisposable {
     let delayMs: number;
     try {
       if (await this.#isThere(session)) {
+        // Also when the answer to its put was lost.
+        this.#isIn();
         delayMs = (this.#lease?.ttlMs ?? 0) / 3;
       } else if (this.#wasThere) {
         this.#wasThere = false;
@@ -191,6 +193,10 @@ export class Registration implements LinkUser, AsyncDisposable {
       if (failureOf(error) === "lease") this.#lease = undefined;
       throw error;
     }
+    this.#isIn();
+  }
+
+  #isIn(): void {
     this.#wasThere = true;
     this.#registered.resolve();
   }

@@ -172,6 +172,43 @@ describe("ServiceWatch", () => {
     expect(log.at(-1)).toBe("2,3");
   });
 
+  it.each([
+    ["other keys", "orders/z", "8", "9"],
+    ["the same key at the same revision under another lease", "orders/b", "8", "9"],
+    ["the same key without a lease at another revision", "orders/b", "0", "0"],
+  ])(
+    "lists again when the store was wiped and has come as far as it was: %s",
+    async (_, key, lease, newLease) => {
+      server.put("orders/a", "1", "7");
+      server.put("orders/b", "2", lease);
+      const { log } = watch();
+      await settle();
+      server.disconnect();
+      server.wipe();
+      if (newLease !== "0") server.put("users/a", "9");
+      server.put(key, "3", newLease);
+      server.put("users/b", "9");
+      server.put("users/c", "9");
+      await settle(100);
+      expect(log.at(-1)).toBe("3");
+      server.remove(key);
+      expect(log.at(-1)).toBe("");
+    },
+  );
+
+  it("lists again when there is nothing left by which to know the store", async () => {
+    server.put("orders/a", "1");
+    server.put("orders/b", "2");
+    const { log } = watch();
+    await settle();
+    server.remove("orders/b");
+    server.disconnect();
+    server.wipe();
+    for (let index = 0; index < 5; index++) server.put("orders/c", "3");
+    await settle(100);
+    expect(log.at(-1)).toBe("3");
+  });
+
   it("goes on for itself when etcd will not list it, without disturbing others", async () => {
     const users = watch("users/");
     await settle();
@@ -223,6 +260,30 @@ describe("ServiceWatch", () => {
     const complaint = (key: string): string =>
       `! the value of etcd's key "orders/${key}" is no endpoint: it is bad`;
     expect(log).toEqual([complaint("b"), "1", complaint("a"), ""]);
+  });
+
+  it("keeps one set at most for one who does not ask, however often a bad value changes", async () => {
+    const service = new ServiceWatch({
+      prefix: "orders/",
+      decode: ({ value }) => {
+        if (value.startsWith("bad")) throw new Error("it is bad");
+        return { address: value };
+      },
+      clock,
+      random: () => 0.5,
+      backoffMs: 100,
+      backoffMaxMs: 5_000,
+      wake: () => {},
+    });
+    const leave = link.join(service);
+    await settle();
+    for (let round = 0; round < 100; round++) server.put("orders/a", `bad ${round}`);
+    server.put("orders/b", "2");
+    const news = Array.from({ length: 200 }, () => service.take()).filter((each) => each !== undefined);
+    expect(news.filter((each) => "endpoints" in each)).toEqual([{ endpoints: [{ address: "2" }] }]);
+    expect(news.at(-1)).toHaveProperty("endpoints");
+    service.close();
+    leave();
   });
 
   it("goes to another member when etcd falls silent", async () => {

@@ -69,8 +69,7 @@ export class ServiceWatch implements LinkUser, Subscriber {
 
   attach(session: Session): void {
     this.#session = session;
-    if (this.#place.next === undefined) void this.#list(session);
-    else session.watches.add(this);
+    void this.#resume(session);
   }
 
   detach(error: Error | undefined): void {
@@ -116,12 +115,27 @@ export class ServiceWatch implements LinkUser, Subscriber {
     }
   }
 
+  /** Goes on where it was, if that can be: if this is still the store that it was in. */
+  async #resume(session: Session): Promise<void> {
+    const { question } = this.#place;
+    if (question === undefined) return this.#list(session);
+    let isConfirmed = false;
+    try {
+      isConfirmed = this.#place.isConfirmedBy(await session.range(question));
+    } catch {
+      // Its history may not reach back so far, or not that far yet. What else is wrong, the list will tell.
+    }
+    if (this.#session !== session) return;
+    if (isConfirmed) session.watches.add(this);
+    else await this.#list(session);
+  }
+
   async #list(session: Session): Promise<void> {
     try {
-      const { header, kvs } = await listRange((request) => session.range(request), this.range);
+      const listing = await listRange((request) => session.range(request), this.range);
       if (this.#session !== session) return;
-      this.#place.listed(header);
-      const { isChange, errors } = this.#set.replace(kvs);
+      this.#place.listed(listing);
+      const { isChange, errors } = this.#set.replace(listing.kvs);
       this.#say({ isChange: isChange || this.#isStale, errors });
       session.watches.add(this);
     } catch (error) {
@@ -167,7 +181,10 @@ export class ServiceWatch implements LinkUser, Subscriber {
 
   #sayTheSet(): void {
     this.#isStale = false;
-    if (this.#outbox.at(-1) !== "set") this.#outbox.push("set");
+    // The last place is the one that counts: a set that waits would be taken out as the one of now.
+    const waiting = this.#outbox.indexOf("set");
+    if (waiting >= 0) this.#outbox.splice(waiting, 1);
+    this.#outbox.push("set");
     this.#options.wake();
   }
 }

@@ -1,7 +1,7 @@
 /** What Nacos says of a service's instances as endpoints, and an instance as Nacos registers it. */
-import { parseAddress } from "../../core/address.ts";
 import type { Instance } from "../../core/contracts.ts";
 import type { Endpoint } from "../../core/endpoint.ts";
+import { writtenHost, writtenTexts } from "../written-instance.ts";
 import type { Fields, NacosHost, ServiceInfo } from "./messages.ts";
 
 /** Nacos' own name for it. */
@@ -18,11 +18,12 @@ function isUsable({ enabled = true, healthy = true, weight = 1 }: NacosHost): bo
 }
 
 function isIn(clusters: readonly string[], { clusterName }: NacosHost): boolean {
-  return clusters.length === 0 || clusters.includes(String(clusterName ?? defaultCluster));
+  const name = clusterName ?? defaultCluster;
+  return clusters.length === 0 || clusters.some((cluster) => cluster === name);
 }
 
 function endpointOf({ ip, port, weight, clusterName, metadata }: NacosHost): Endpoint {
-  const host = String(ip ?? "");
+  const host = typeof ip === "string" ? ip : "";
   // Spring Cloud's and ours.
   const scheme = metadata?.secure === "true" ? "https://" : "";
   const zone = metadata?.zone;
@@ -37,34 +38,16 @@ function endpointOf({ ip, port, weight, clusterName, metadata }: NacosHost): End
 
 /** @throws RangeError for an instance whose address is none that others could call. */
 export function hostOf(instance: Instance, cluster: string): Fields {
-  const { service, weight = 1, zone, version, metadata } = instance;
-  const address = parseAddress(instance.address.replace(/^grpc(s?):/i, "http$1:"));
-  if (address.scheme === "unix") {
-    throw new RangeError(`address of ${service} must have a host and a port, got ${address.text}`);
-  }
+  const { hostname, port, isSecure } = writtenHost(instance);
   return {
-    ip: address.hostname,
-    port: address.port,
-    weight,
+    ip: hostname,
+    port,
+    weight: instance.weight ?? 1,
     healthy: true,
     enabled: true,
     // It lives as long as the connection.
     ephemeral: true,
     clusterName: cluster,
-    metadata: {
-      ...textsOf(metadata),
-      ...(zone === undefined ? {} : { zone }),
-      ...(version === undefined ? {} : { version }),
-      ...(address.scheme === "https" ? { secure: "true" } : {}),
-    },
+    metadata: writtenTexts(instance, isSecure),
   };
-}
-
-/** Nacos' metadata are texts. */
-function textsOf(metadata: Instance["metadata"]): Readonly<Record<string, string>> {
-  const texts: Record<string, string> = {};
-  for (const [key, value] of Object.entries(metadata ?? {})) {
-    if (value !== undefined) texts[key] = typeof value === "string" ? value : JSON.stringify(value);
-  }
-  return texts;
 }

@@ -12,7 +12,7 @@ import type { NacosLogin } from "./login.ts";
 import { connectionSetup, type Fields, fieldsOf } from "./messages.ts";
 import type { NacosServer, ResolvedNacosOptions } from "./options.ts";
 import type { Payload } from "./payload.ts";
-import { isUnregistered, Session } from "./session.ts";
+import { isUnregistered, namedError, Session } from "./session.ts";
 import type { NacosTransport } from "./transport.ts";
 import type { Wish } from "./wishes.ts";
 
@@ -38,10 +38,18 @@ interface Progress {
   request: Promise<void>;
 }
 
+interface Undoing {
+  readonly wish: Wish;
+  /** Never rejects. */
+  readonly over: Promise<void>;
+}
+
 export class NacosLink {
   readonly #given: LinkOptions;
   readonly #machine: ConnectionMachine;
   readonly #wishes: Map<Wish, Progress> = new Map();
+  /** What is being undone, the last of each subject. */
+  readonly #undoing: Map<string, Undoing> = new Map();
   #session: Session | undefined;
   #timer: Timer | undefined;
   #isClosed = false;
@@ -52,8 +60,10 @@ export class NacosLink {
     this.#machine = new ConnectionMachine(names, given.random, given.clock.now());
   }
 
-  get isIdle(): boolean {
-    return this.#wishes.size === 0;
+  /** Nobody has a wish, and nothing is being undone; `except` does not count. */
+  isIdle(except?: Wish): boolean {
+    const wishes = [...this.#wishes.keys(), ...[...this.#undoing.values()].map(({ wish }) => wish)];
+    return wishes.every((wish) => wish === except);
   }
 
   has(isMeant: (wish: Wish) => boolean): boolean {
@@ -67,24 +77,30 @@ export class NacosLink {
     else this.#advance();
   }
 
-  /** Drops the wish. What it brought about at the server stays. */
+  /** Drops the wish, also while it is being undone. What it brought about at the server stays. */
   forget(wish: Wish): void {
     this.#wishes.get(wish)?.retry?.cancel();
     this.#wishes.delete(wish);
+    if (this.#undoing.get(subjectOf(wish))?.wish === wish) this.#undoing.delete(subjectOf(wish));
   }
 
   /**
-   * Drops the wish, and resolves once it is undone; without a connection it is, as it goes with the connection.
+   * Drops the wish, and resolves once it is undone; without a connection it is, as it goes with the connection. Does
+   * nothing for one that was dropped before.
    *
    * @throws Error when the server does not undo it within `timeoutMs`.
    */
   async remove(wish: Wish, timeoutMs: number): Promise<void> {
-    const progress = this.#wishes.get(wish);
-    this.forget(wish);
-    // A server may take two requests in either order.
-    await progress?.request;
-    const session = this.#session;
-    if (session?.isReady === true) await session.request(wish.requestType, wish.undo, timeoutMs);
+    if (!this.#wishes.has(wish)) return;
+    const undone = this.#undo(wish, timeoutMs);
+    const undoing = { wish, over: undone.catch(() => {}) };
+    const subject = subjectOf(wish);
+    this.#undoing.set(subject, undoing);
+    try {
+      await undone;
+    } finally {
+      if (this.#undoing.get(subject) === undoing) this.#undoing.delete(subject);
+    }
   }
 
   close(): void {
@@ -129,11 +145,17 @@ export class NacosLink {
   async #open(name: string): Promise<void> {
     const { options, transport, login, clock } = this.#given;
     const server = options.servers.find((one) => one.name === name) as NacosServer;
-    const channel = transport.open(server, {
-      message: (payload) => this.#received(session, payload),
-      ended: (error) => this.#lose(session, error),
-    });
-    const session = new Session(server, channel, login);
+    let session: Session;
+    try {
+      const channel = transport.open(server, {
+        message: (payload) => this.#received(session, payload),
+        ended: (error) => this.#lose(session, error),
+      });
+      session = new Session(server, channel, login);
+    } catch (error) {
+      this.#startOver(namedError(server, error));
+      return;
+    }
     this.#session = session;
     try {
       const answer = await session.request("ServerCheckRequest", {}, answerMs);
@@ -163,6 +185,15 @@ export class NacosLink {
     }
   }
 
+  async #undo(wish: Wish, timeoutMs: number): Promise<void> {
+    const progress = this.#wishes.get(wish);
+    this.forget(wish);
+    // A server may take two requests in either order.
+    await progress?.request;
+    const session = this.#session;
+    if (session?.isReady === true) await session.request(wish.requestType, wish.undo, timeoutMs);
+  }
+
   #begin(wish: Wish, session: Session): void {
     const progress = this.#wishes.get(wish);
     if (progress === undefined || this.#session !== session) return;
@@ -171,6 +202,9 @@ export class NacosLink {
   }
 
   async #fulfil(wish: Wish, progress: Progress, session: Session): Promise<void> {
+    // To the server it is the same subscription or instance: undone after this, it would be gone again.
+    await this.#undoing.get(subjectOf(wish))?.over;
+    if (this.#session !== session || !this.#wishes.has(wish)) return;
     try {
       const answer = await session.request(wish.requestType, wish.request, answerMs);
       if (this.#session !== session || !this.#wishes.has(wish)) return;
@@ -178,11 +212,16 @@ export class NacosLink {
       progress.failures = 0;
     } catch (error) {
       if (this.#session !== session || !this.#wishes.has(wish)) return;
-      const { clock, random } = this.#given;
-      const delayMs = fullJitterMs(progress.failures++, backoffMs, backoffMaxMs, random);
-      progress.retry = clock.schedule(() => this.#begin(wish, session), delayMs);
+      this.#beginLater(wish, progress, session);
       wish.failed(session.named(error));
     }
+  }
+
+  #beginLater(wish: Wish, progress: Progress, session: Session): void {
+    const { clock, random } = this.#given;
+    const delayMs = fullJitterMs(progress.failures++, backoffMs, backoffMaxMs, random);
+    progress.retry?.cancel();
+    progress.retry = clock.schedule(() => this.#begin(wish, session), delayMs);
   }
 
   #received(session: Session, payload: Payload): void {
@@ -194,10 +233,10 @@ export class NacosLink {
     } catch (error) {
       const named = session.named(error);
       // It may have held news: the answer to a subscription is the whole set.
-      for (const wish of [...this.#wishes.keys()]) {
+      for (const [wish, progress] of [...this.#wishes]) {
         if (wish.pushed === undefined) continue;
+        this.#beginLater(wish, progress, session);
         wish.failed(named);
-        this.#begin(wish, session);
       }
     }
   }
@@ -210,7 +249,9 @@ export class NacosLink {
       const named = serverIp ? `${String(serverIp)}:${String(serverPort)}` : undefined;
       this.#lose(session, new Error("the server sends its clients away"), named);
     } else if (type === "NotifySubscriberRequest") {
-      for (const wish of this.#wishes.keys()) wish.pushed?.(fields);
+      for (const [wish, progress] of this.#wishes) {
+        if (wish.pushed?.(fields) === true) this.#beginLater(wish, progress, session);
+      }
     }
   }
 
@@ -218,12 +259,20 @@ export class NacosLink {
     if (this.#session !== session) return;
     this.#session = undefined;
     session.close();
+    this.#startOver(session.named(error), resetTo);
+  }
+
+  #startOver(error: Error, resetTo?: string): void {
     for (const { retry } of this.#wishes.values()) retry?.cancel();
     const now = this.#given.clock.now();
     if (resetTo === undefined) this.#machine.lost(now);
     else this.#machine.reset(resetTo, now);
-    const named = session.named(error);
-    for (const wish of [...this.#wishes.keys()]) wish.failed(named);
+    for (const wish of [...this.#wishes.keys()]) wish.failed(error);
     this.#advance();
   }
+}
+
+/** What a server tells the wishes of one connection apart by. */
+function subjectOf({ requestType, key }: Wish): string {
+  return `${requestType} ${key.service}`;
 }

@@ -1,6 +1,7 @@
 /** The access token of a Nacos user: fetched when first needed, and again before it expires or when it is refused. */
 import { Client } from "undici";
 import type { Clock } from "../../core/clock.ts";
+import type { TlsOptions } from "../tls-options.ts";
 import type { NacosServer, ResolvedNacosOptions } from "./options.ts";
 
 /** Posts a form, and resolves with the status and the text of the answer. */
@@ -16,19 +17,19 @@ const usedShare = 0.9;
 /** A token whose life is not told. Nacos' own default is 5 hours. */
 const unknownTtlSeconds = 600;
 const answerMs = 3_000;
+/** An answer has some hundred bytes; more than this is no answer to a login. */
+const mostAnswerBytes = 64 * 1024;
+
+type LoginOptions = Pick<ResolvedNacosOptions, "auth" | "contextPath" | "tls">;
 
 export class NacosLogin {
-  readonly #options: Pick<ResolvedNacosOptions, "auth" | "contextPath">;
+  readonly #options: LoginOptions;
   readonly #clock: Clock;
   readonly #post: PostForm;
   #token: { readonly text: string; readonly until: number } | undefined;
   #pending: Promise<string> | undefined;
 
-  constructor(
-    options: Pick<ResolvedNacosOptions, "auth" | "contextPath">,
-    clock: Clock,
-    post: PostForm = postForm,
-  ) {
+  constructor(options: LoginOptions, clock: Clock, post: PostForm = createPostForm(options.tls)) {
     this.#options = options;
     this.#clock = clock;
     this.#post = post;
@@ -81,26 +82,28 @@ function tokenOf(text: string): { readonly token: string; readonly ttlSeconds: n
 }
 
 /** Over a connection of its own, as a login is rare, and not by way of whatever the process has installed for all. */
-async function postForm(
-  url: string,
-  form: Readonly<Record<string, string>>,
-): Promise<{ readonly status: number; readonly text: string }> {
-  const { origin, pathname } = new URL(url);
-  const client = new Client(origin, {
-    connect: { timeout: answerMs },
-    headersTimeout: answerMs,
-    bodyTimeout: answerMs,
-  });
-  try {
-    const { statusCode, body } = await client.request({
-      path: pathname,
-      method: "POST",
-      headers: { "content-type": "application/x-www-form-urlencoded" },
-      body: String(new URLSearchParams(form)),
-      signal: AbortSignal.timeout(answerMs),
+function createPostForm({ ca, cert, key, servername }: TlsOptions): PostForm {
+  const tls = Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined);
+  const connect = { timeout: answerMs, ...Object.fromEntries(tls) };
+  return async (url, form) => {
+    const { origin, pathname } = new URL(url);
+    const client = new Client(origin, {
+      connect,
+      headersTimeout: answerMs,
+      bodyTimeout: answerMs,
+      maxResponseSize: mostAnswerBytes,
     });
-    return { status: statusCode, text: await body.text() };
-  } finally {
-    await client.destroy();
-  }
+    try {
+      const { statusCode, body } = await client.request({
+        path: pathname,
+        method: "POST",
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+        body: String(new URLSearchParams(form)),
+        signal: AbortSignal.timeout(answerMs),
+      });
+      return { status: statusCode, text: await body.text() };
+    } finally {
+      await client.destroy();
+    }
+  };
 }

@@ -1,6 +1,7 @@
 /** The options of `nacos()`: what they mean, their defaults, and the check of what a program gives. */
 import { parseAddress } from "../../core/address.ts";
 import { OptionReader, show } from "../../core/option-reader.ts";
+import { readTls, type TlsOptions } from "../tls-options.ts";
 
 export interface NacosOptions {
   /**
@@ -22,21 +23,19 @@ export interface NacosOptions {
   readonly contextPath?: string | undefined;
   /** How much the port of gRPC lies above that of HTTP, from -65,535 to 65,535. Default 1,000, as Nacos' own. */
   readonly grpcPortOffset?: number | undefined;
-  /** PEM; with it gRPC is spoken over TLS, also with `{}`. Logins are, if their server is an `https:` URL. */
-  readonly tls?: NacosTlsOptions | undefined;
+  /**
+   * For TLS, which gRPC and logins speak with a server that is given as an `https:` URL. Given, also as `{}`, gRPC speaks
+   * it with all servers; false keeps gRPC to plain text, for servers that have TLS before their HTTP port alone. Default:
+   * TLS for `https:`, trusting whom Node.js trusts.
+   */
+  readonly tls?: TlsOptions | false | undefined;
 }
 
 export interface NacosAuthOptions {
+  /** A user of the server's own. */
   readonly username: string;
+  /** Sent to log in only, in the body of a request, and never part of a message. */
   readonly password: string;
-}
-
-export interface NacosTlsOptions {
-  readonly ca?: string | Buffer | undefined;
-  readonly cert?: string | Buffer | undefined;
-  readonly key?: string | Buffer | undefined;
-  /** The name that the certificate must carry. Default: the host of the server. */
-  readonly servername?: string | undefined;
 }
 
 /** All of it, with nothing left open. */
@@ -48,7 +47,8 @@ export interface ResolvedNacosOptions {
   readonly clusters: readonly string[];
   readonly auth: NacosAuthOptions | undefined;
   readonly contextPath: string;
-  readonly tls: NacosTlsOptions | undefined;
+  /** Of those connections that use TLS. */
+  readonly tls: TlsOptions;
 }
 
 export interface NacosServer {
@@ -58,6 +58,8 @@ export interface NacosServer {
   readonly grpcAddress: string;
   /** For logins. */
   readonly origin: string;
+  /** gRPC is spoken over TLS. */
+  readonly isSecure: boolean;
 }
 
 /** Nacos' own default port. */
@@ -76,9 +78,10 @@ export function resolveNacosOptions(given: NacosOptions): ResolvedNacosOptions {
   if (typeof contextPath !== "string" || !/^(?:\/[\w.~-]+)*\/?$/.test(contextPath)) {
     throw new TypeError(`contextPath must be a path such as "/nacos", got ${show(contextPath)}`);
   }
+  const tls = options.value("tls");
   const resolved: ResolvedNacosOptions = {
     servers: textsOf(options.value("servers") ?? `127.0.0.1:${defaultPort}`, "servers").map((server) =>
-      readServer(server, offset),
+      readServer(server, offset, tls),
     ),
     service: options.string("service"),
     group: options.string("group") ?? "DEFAULT_GROUP",
@@ -86,14 +89,14 @@ export function resolveNacosOptions(given: NacosOptions): ResolvedNacosOptions {
     clusters: textsOf(options.value("clusters") ?? [], "clusters"),
     auth: readAuth(options),
     contextPath: contextPath.replace(/\/$/, ""),
-    tls: readTls(options),
+    tls: tls === false || tls === undefined ? {} : readTls(options.secrets("tls")),
   };
   options.end();
   if (resolved.servers.length === 0) throw new RangeError("servers must name at least one server");
   return resolved;
 }
 
-function readServer(given: string, offset: number): NacosServer {
+function readServer(given: string, offset: number, tls: unknown): NacosServer {
   // With a port that is not its scheme's, as the parser leaves those out.
   const hasPort = /:\d+\/?$/.test(given);
   let address: ReturnType<typeof parseAddress>;
@@ -115,6 +118,7 @@ function readServer(given: string, offset: number): NacosServer {
     name: `${host}:${port}`,
     grpcAddress: `${host}:${grpcPort}`,
     origin: `${scheme}://${host}:${port}`,
+    isSecure: tls === undefined ? scheme === "https" : tls !== false,
   };
 }
 
@@ -128,7 +132,7 @@ function textsOf(given: unknown, name: string): readonly string[] {
 
 function readAuth(options: OptionReader): NacosAuthOptions | undefined {
   if (options.value("auth") === undefined) return undefined;
-  const auth = options.nested("auth");
+  const auth = options.secrets("auth");
   const username = auth.string("username");
   // What it is stays out of messages.
   const password = auth.value("password");
@@ -137,22 +141,4 @@ function readAuth(options: OptionReader): NacosAuthOptions | undefined {
     throw new TypeError("auth must have a username and a password, both strings");
   }
   return { username, password };
-}
-
-function readTls(options: OptionReader): NacosTlsOptions | undefined {
-  if (options.value("tls") === undefined) return undefined;
-  const tls = options.nested("tls");
-  const pem = (name: "ca" | "cert" | "key"): string | Buffer | undefined => {
-    const given = tls.value(name);
-    if (given === undefined || typeof given === "string" || Buffer.isBuffer(given)) return given;
-    throw new TypeError(`tls.${name} must be PEM as a string or Buffer, got ${show(given)}`);
-  };
-  const resolved = {
-    ca: pem("ca"),
-    cert: pem("cert"),
-    key: pem("key"),
-    servername: tls.string("servername"),
-  };
-  tls.end();
-  return resolved;
 }

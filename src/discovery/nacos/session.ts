@@ -57,10 +57,8 @@ export class Session {
     this.#channel.close();
   }
 
-  /** The error as it is reported: it says which server. */
   named(cause: unknown): Error {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    return new Error(`nacos ${this.server.name}: ${why}`, { cause });
+    return namedError(this.server, cause);
   }
 
   async #envelope(type: string, fields: Fields): Promise<Payload> {
@@ -71,6 +69,12 @@ export class Session {
       body: JSON.stringify({ ...fields, requestId: String(++this.#requests) }),
     };
   }
+}
+
+/** The error as it is reported: it says which server. */
+export function namedError(server: NacosServer, cause: unknown): Error {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new Error(`nacos ${server.name}: ${why}`, { cause });
 }
 
 /** Whether the server says that it does not know this connection. */

@@ -58,6 +58,7 @@ class FakeNacos implements NacosTransport {
   readonly requests: { readonly server: string; readonly type: string; readonly fields: Json }[] = [];
   readonly down: Set<string> = new Set();
   acknowledges = true;
+  isBroken = false;
   hosts: readonly Json[] = [];
   lastRefTime = 1;
   isProtected = false;
@@ -80,6 +81,7 @@ class FakeNacos implements NacosTransport {
   }
 
   open({ name }: NacosServer, events: ChannelEvents): FakeChannel {
+    if (this.isBroken) throw new Error("no start line");
     const channel = new FakeChannel(this, name, events);
     this.channels.push(channel);
     return channel;
@@ -193,7 +195,6 @@ describe("watching Nacos", () => {
     controller.abort();
     await watching;
     await settle();
-    expect(nacos.count("SubscribeServiceRequest", { subscribe: false })).toBe(1);
     expect(nacos.connections).toEqual([]);
   });
 
@@ -223,6 +224,24 @@ describe("watching Nacos", () => {
     expect(answers[0]?.fields).toMatchObject({ requestId: "p1", resultCode: 200 });
   });
 
+  // The change came while the server's clock was set back, and no other change may follow.
+  it("asks for everything after a push that it dropped as older", async () => {
+    const { nacos, snapshots, errors, watch, pass } = createHarness();
+    nacos.lastRefTime = 1_000;
+    nacos.hosts = [host(8080)];
+    void watch();
+    await settle();
+    nacos.lastRefTime = 500;
+    nacos.publish([host(8081)]);
+    await settle();
+    expect(addresses(snapshots)).toEqual([["10.0.0.1:8080"]]);
+    await pass(100);
+    nacos.publish([host(8082)]);
+    await pass(10_000);
+    expect(addresses(snapshots)).toEqual([["10.0.0.1:8080"], ["10.0.0.1:8081"], ["10.0.0.1:8082"]]);
+    expect([nacos.count("SubscribeServiceRequest"), errors]).toEqual([2, []]);
+  });
+
   it("uses what is enabled, healthy, has a weight, and is in one of the clusters", async () => {
     const { nacos, snapshots, watch } = createHarness({ clusters: "DEFAULT" });
     nacos.hosts = [
@@ -244,6 +263,25 @@ describe("watching Nacos", () => {
       },
       { address: "https://[fd00::1]:6", weight: 1, metadata: { cluster: "DEFAULT", secure: "true" } },
     ]);
+  });
+
+  it("uses good instances beside those that make no sense", async () => {
+    const { nacos, snapshots, watch } = createHarness({ clusters: "DEFAULT" });
+    const senseless = { toString: 1 };
+    nacos.hosts = [
+      host(1, { ip: senseless }),
+      host(2, { clusterName: senseless }),
+      host(3, { metadata: "secure", weight: senseless }),
+      null as unknown as Json,
+      host(8080),
+    ];
+    void watch();
+    await settle();
+    expect(snapshots[0]?.at(-1)).toEqual({
+      address: "10.0.0.1:8080",
+      weight: 1,
+      metadata: { cluster: "DEFAULT" },
+    });
   });
 
   it("tells of a protection threshold that is reached, once", async () => {
@@ -354,15 +392,19 @@ describe("watching Nacos", () => {
   });
 
   it("asks for everything when a push makes no sense", async () => {
-    const { nacos, snapshots, errors, watch } = createHarness();
+    const { nacos, snapshots, errors, watch, pass } = createHarness();
     void watch();
     await settle();
     nacos.hosts = [host(8080)];
     nacos.lastRefTime++;
-    nacos.present.events.message({ type: "NotifySubscriberRequest", headers: {}, body: "{" });
+    for (let push = 0; push < 10; push++)
+      nacos.present.events.message({ type: "NotifySubscriberRequest", headers: {}, body: "{" });
     await settle();
+    // Not at once, since the next push may be like it.
+    expect([nacos.count("SubscribeServiceRequest"), errors.length]).toEqual([1, 10]);
+    await pass(30_000);
+    expect(nacos.count("SubscribeServiceRequest")).toBe(2);
     expect(addresses(snapshots)).toEqual([[], ["10.0.0.1:8080"]]);
-    expect(errors).toHaveLength(1);
   });
 
   it("serves many services over one connection, which ends with the last", async () => {
@@ -382,9 +424,57 @@ describe("watching Nacos", () => {
     controller.abort();
     await Promise.all(watching);
     await settle();
-    // Two read the same service: the server is told when the second one leaves.
-    expect(nacos.count("SubscribeServiceRequest", { subscribe: false, serviceName: "orders" })).toBe(1);
     expect(nacos.connections).toEqual([]);
+  });
+
+  // As the guard does for a fresh list.
+  it("subscribes again only after the subscription that it replaces was ended", async () => {
+    const { nacos, source, context, watch, controller } = createHarness();
+    const one = new AbortController();
+    const readUsers = async (signal: AbortSignal): Promise<void> => {
+      for await (const _ of source.watch({ ...context, service: "users", signal }));
+    };
+    const reading = readUsers(one.signal);
+    const watching = watch();
+    await settle();
+    const held = Promise.withResolvers<Json>();
+    nacos.onRequest = (_type, { subscribe }) => (subscribe === false ? held.promise : undefined);
+    one.abort();
+    await reading;
+    const again = readUsers(controller.signal);
+    await settle();
+    const subscriptions = () =>
+      nacos.requests
+        .filter(({ fields }) => fields.serviceName === "users")
+        .map(({ fields }) => fields.subscribe);
+    expect(subscriptions()).toEqual([true, false]);
+    held.resolve({ resultCode: 200 });
+    await settle();
+    expect(subscriptions()).toEqual([true, false, true]);
+    controller.abort();
+    await Promise.all([watching, again]);
+  });
+
+  it("ends with the connection at once, whatever the server does, when nobody else needs that", async () => {
+    const { nacos, clock, watch, controller } = createHarness();
+    const watching = watch();
+    await settle();
+    nacos.onRequest = () => new Promise(() => {});
+    controller.abort();
+    await watching;
+    await settle();
+    expect([nacos.connections.length, clock.pendingTimers]).toEqual([0, 0]);
+  });
+
+  it("pauses before it tries a server again that it could not even begin to connect to", async () => {
+    const { nacos, snapshots, errors, watch, pass } = createHarness();
+    nacos.isBroken = true;
+    void watch();
+    await settle();
+    expect(errors).toEqual(["orders: nacos 127.0.0.1:8848: no start line"]);
+    nacos.isBroken = false;
+    await pass(100);
+    expect(snapshots).toHaveLength(1);
   });
 
   it("leaves neither timer nor connection when it is given up", async () => {
@@ -467,20 +557,32 @@ describe("registering with Nacos", () => {
     await registering;
   });
 
-  it("undoes what is under way before it is over", async () => {
-    const { nacos, source, context, controller } = createHarness();
+  it("undoes what was under way when it was given up, if the connection stays for others", async () => {
+    const { nacos, source, context } = createHarness();
+    await settled(source.register({ ...instance, service: "users" }, context));
+    const giveUp = new AbortController();
     const held = Promise.withResolvers<Json>();
     nacos.onRequest = (_type, { type }) => (type === "registerInstance" ? held.promise : undefined);
-    const registering = source.register(instance, context);
+    const registering = source.register(instance, { ...context, signal: giveUp.signal });
     await settle();
-    controller.abort(new Error("closing"));
-    await settle();
+    giveUp.abort(new Error("closing"));
+    await expect(registering).rejects.toThrow("closing");
     // A server may take two requests in either order.
     expect(nacos.count("InstanceRequest", { type: "deregisterInstance" })).toBe(0);
     held.resolve({ resultCode: 200 });
-    await expect(registering).rejects.toThrow("closing");
+    await settle();
     expect(nacos.count("InstanceRequest", { type: "deregisterInstance" })).toBe(1);
-    expect(nacos.connections).toEqual([]);
+    expect(nacos.connections).toHaveLength(1);
+  });
+
+  it("goes with the connection when it is given up and nobody else needs that", async () => {
+    const { nacos, clock, source, context, controller } = createHarness();
+    nacos.onRequest = () => new Promise(() => {});
+    const registering = source.register(instance, context);
+    await settle();
+    controller.abort(new Error("closing"));
+    await expect(registering).rejects.toThrow("closing");
+    expect([nacos.connections.length, clock.pendingTimers]).toEqual([0, 0]);
   });
 
   it("takes an instance that is given up out, though the connection stays for others", async () => {
@@ -495,13 +597,61 @@ describe("registering with Nacos", () => {
     expect(nacos.connections).toHaveLength(1);
   });
 
-  it("reports a deregistration that fails, and goes on", async () => {
-    const { nacos, source, context, errors } = createHarness();
+  it("rejects when the deregistration fails, and lets go all the same", async () => {
+    const { nacos, source, context } = createHarness();
     const registration = await settled(source.register(instance, context));
     nacos.onRequest = () => ({ resultCode: 500, errorCode: 500, message: "read-only" });
-    await registration[Symbol.asyncDispose]();
-    expect(errors[0]).toContain("could not be deregistered: InstanceRequest was answered with 500 read-only");
+    await expect(registration[Symbol.asyncDispose]()).rejects.toThrow(
+      "orders: orders:1 could not be deregistered: InstanceRequest was answered with 500 read-only",
+    );
     expect(nacos.connections).toEqual([]);
+  });
+
+  // A server takes requests of one connection side by side, and the one that comes last counts.
+  it("announces a successor only after its predecessor was taken out of the same connection", async () => {
+    const { nacos, source, context } = createHarness();
+    await settled(source.register({ ...instance, service: "users" }, context));
+    const old = await settled(source.register(instance, context));
+    const held = Promise.withResolvers<Json>();
+    nacos.onRequest = (_type, { type }) => (type === "deregisterInstance" ? held.promise : undefined);
+    const gone = old[Symbol.asyncDispose]();
+    const registering = source.register({ ...instance, id: "orders:2" }, context);
+    await settle();
+    expect(nacos.count("InstanceRequest", { type: "registerInstance", serviceName: "orders" })).toBe(1);
+    held.resolve({ resultCode: 200 });
+    await gone;
+    await registering;
+    expect(nacos.connections).toHaveLength(1);
+    expect(nacos.requests.at(-1)?.fields).toMatchObject({ type: "registerInstance", serviceName: "orders" });
+  });
+
+  it("keeps the connection until it is taken out, though the last watch over it ends meanwhile", async () => {
+    const { nacos, source, context, watch, controller } = createHarness();
+    const watching = watch();
+    const own = { ...context, signal: new AbortController().signal };
+    const registration = await settled(source.register(instance, own));
+    const held = Promise.withResolvers<Json>();
+    nacos.onRequest = (_type, { type }) => (type === "deregisterInstance" ? held.promise : undefined);
+    const gone = registration[Symbol.asyncDispose]();
+    controller.abort();
+    await watching;
+    await settle();
+    expect(nacos.connections).toHaveLength(1);
+    held.resolve({ resultCode: 200 });
+    await gone;
+    expect(nacos.connections).toEqual([]);
+  });
+
+  it("lets go at once when it is given up while the server does not answer", async () => {
+    const { nacos, clock, source, context, controller } = createHarness();
+    const registration = await settled(source.register(instance, context));
+    nacos.onRequest = () => new Promise(() => {});
+    const gone = registration[Symbol.asyncDispose]();
+    await settle();
+    expect(nacos.connections).toHaveLength(1);
+    controller.abort(new Error("closing"));
+    await gone;
+    expect([nacos.connections.length, clock.pendingTimers]).toEqual([0, 0]);
   });
 
   it("refuses an instance that nobody could call", async () => {
@@ -596,6 +746,17 @@ describe("resolveNacosOptions", () => {
       ["10.0.0.2:80", "10.0.0.2:1080", "http://10.0.0.2:80"],
       ["nacos.example:8848", "nacos.example:9848", "https://nacos.example:8848"],
       ["[::1]:8848", "[::1]:9848", "http://[::1]:8848"],
+    ]);
+  });
+
+  it("speaks gRPC over TLS with servers that are given as https:, or as it is told", () => {
+    const servers = ["http://10.0.0.1:8848", "https://10.0.0.2:8848"];
+    const secure = (tls?: NacosOptions["tls"]) =>
+      resolveNacosOptions({ servers, tls }).servers.map(({ isSecure }) => isSecure);
+    expect([secure(), secure({}), secure(false)]).toEqual([
+      [false, true],
+      [true, true],
+      [false, false],
     ]);
   });
 

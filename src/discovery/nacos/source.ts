@@ -70,9 +70,7 @@ export class NacosSource implements Discovery, Registry {
         yield endpoints;
       }
     } finally {
-      void this.#drop(link, subscription).catch(() => {
-        // Nobody wants its pushes any more; a server that was not told ends them with the connection.
-      });
+      this.#letGo(link, subscription);
     }
   }
 
@@ -82,35 +80,42 @@ export class NacosSource implements Discovery, Registry {
     const host = hostOf(instance, this.#options.clusters[0] ?? defaultCluster);
     signal.throwIfAborted();
     const first = Promise.withResolvers<void>();
-    const report = (what: string, error: unknown): void => {
+    const named = (what: string, error: unknown): Error => {
       const why = error instanceof Error ? error.message : String(error);
-      context.report(new Error(`${service}: ${id} ${what}: ${why}`, { cause: error }));
+      return new Error(`${service}: ${id} ${what}: ${why}`, { cause: error });
     };
     const registration = new Registration(this.#keyOf(service), host, {
       registered: () => first.resolve(),
-      failed: (error) => report("is not registered", error),
+      failed: (error) => context.report(named("is not registered", error)),
     });
     const link = await this.#linkFor(registration);
-    let ended: Promise<void> | undefined;
-    const end = (): Promise<void> => {
-      signal.removeEventListener("abort", giveUp);
-      ended ??= this.#drop(link, registration).catch((error) => report("could not be deregistered", error));
-      return ended;
-    };
-    // The connection is there for others, too, and so the server would keep the instance.
+    const givenUp = Promise.withResolvers<void>();
     const giveUp = (): void => {
       first.reject(signal.reason);
-      void end();
+      givenUp.resolve();
+      this.#letGo(link, registration);
+    };
+    const end = async (): Promise<void> => {
+      if (signal.aborted) return;
+      try {
+        await Promise.race([link.remove(registration, deregisterMs), givenUp.promise]);
+      } catch (error) {
+        if (!signal.aborted) throw named("could not be deregistered", error);
+      } finally {
+        signal.removeEventListener("abort", giveUp);
+        this.#closeIfIdle(link);
+      }
     };
     signal.addEventListener("abort", giveUp);
     if (signal.aborted) giveUp();
-    try {
-      await first.promise;
-    } catch (error) {
-      await end();
-      throw error;
-    }
-    return { [Symbol.asyncDispose]: end };
+    await first.promise;
+    let ended: Promise<void> | undefined;
+    return {
+      [Symbol.asyncDispose]: () => {
+        ended ??= end();
+        return ended;
+      },
+    };
   }
 
   #keyOf(service: string): ServiceKey {
@@ -136,18 +141,27 @@ export class NacosSource implements Discovery, Registry {
     return link;
   }
 
-  async #drop(link: NacosLink, wish: Subscription | Registration): Promise<void> {
-    try {
-      // The server pushes to the connection, not to each of those who asked for the same service over it.
-      const isSame = (one: Wish): boolean =>
-        one !== wish && one instanceof Subscription && one.key.service === wish.key.service;
-      if (wish instanceof Subscription && link.has(isSame)) link.forget(wish);
-      else await link.remove(wish, deregisterMs);
-    } finally {
-      if (link.isIdle) {
-        this.#links.delete(link);
-        link.close();
-      }
+  /**
+   * Drops a wish without waiting for anything. If others need the connection, the server is asked to undo it, which
+   * otherwise would last as long as that; else it ends with the connection.
+   */
+  #letGo(link: NacosLink, wish: Subscription | Registration): void {
+    // The server pushes to the connection, not to each of those who asked for the same service over it.
+    const isSame = (one: Wish): boolean =>
+      one !== wish && one instanceof Subscription && one.key.service === wish.key.service;
+    const isShared = wish instanceof Subscription && link.has(isSame);
+    if (isShared || link.isIdle(wish)) link.forget(wish);
+    else {
+      const closeIfIdle = (): void => this.#closeIfIdle(link);
+      // Nobody waits for it. A server that could not be told ends it with the connection.
+      link.remove(wish, deregisterMs).then(closeIfIdle, closeIfIdle);
     }
+    this.#closeIfIdle(link);
+  }
+
+  #closeIfIdle(link: NacosLink): void {
+    if (!link.isIdle()) return;
+    this.#links.delete(link);
+    link.close();
   }
 }

@@ -1,6 +1,7 @@
 /** A connection to one Nacos server over grpc-js, which is loaded when the first one is made. */
 import type * as GrpcModule from "@grpc/grpc-js";
-import type { NacosServer, NacosTlsOptions } from "./options.ts";
+import type { TlsOptions } from "../tls-options.ts";
+import type { NacosServer } from "./options.ts";
 import { decodePayload, encodePayload, type Payload } from "./payload.ts";
 
 /** What comes without being asked for. Nothing comes after `ended`, nor after `close`. */
@@ -34,7 +35,7 @@ const requestPath = "/Request/request";
 const streamPath = "/BiRequestStream/requestBiStream";
 
 /** @throws Error that says what to install, when grpc-js is not there. */
-export async function createTransport(tls: NacosTlsOptions | undefined): Promise<NacosTransport> {
+export async function createTransport(tls: TlsOptions): Promise<NacosTransport> {
   const grpc = await loadGrpc();
   return { open: (server, events) => new GrpcChannel(grpc, server, tls, events) };
 }
@@ -57,22 +58,17 @@ class GrpcChannel implements NacosChannel {
   #stream: GrpcModule.ClientDuplexStream<Payload, Payload> | undefined;
   #isOver = false;
 
-  constructor(
-    grpc: typeof GrpcModule,
-    server: NacosServer,
-    tls: NacosTlsOptions | undefined,
-    events: ChannelEvents,
-  ) {
+  constructor(grpc: typeof GrpcModule, server: NacosServer, tls: TlsOptions, events: ChannelEvents) {
     this.#grpc = grpc;
     this.#events = events;
-    this.#client = new grpc.Client(server.grpcAddress, credentialsOf(grpc, tls), {
+    this.#client = new grpc.Client(server.grpcAddress, credentialsOf(grpc, server, tls), {
       // A connection of its own: the server takes whatever comes over one for the same client.
       "grpc.use_local_subchannel_pool": 1,
       "grpc.max_receive_message_length": largestMessage,
       // What it is retried on is decided a level above.
       "grpc.enable_retries": 0,
       "grpc.enable_http_proxy": 0,
-      ...(tls?.servername === undefined ? {} : { "grpc.ssl_target_name_override": tls.servername }),
+      ...(tls.servername === undefined ? {} : { "grpc.ssl_target_name_override": tls.servername }),
     });
   }
 
@@ -133,10 +129,11 @@ class GrpcChannel implements NacosChannel {
 
 function credentialsOf(
   grpc: typeof GrpcModule,
-  tls: NacosTlsOptions | undefined,
+  { isSecure }: NacosServer,
+  { ca, cert, key }: TlsOptions,
 ): GrpcModule.ChannelCredentials {
-  if (tls === undefined) return grpc.credentials.createInsecure();
+  if (!isSecure) return grpc.credentials.createInsecure();
   const bytes = (pem: string | Buffer | undefined): Buffer | null =>
     pem === undefined ? null : Buffer.from(pem);
-  return grpc.credentials.createSsl(bytes(tls.ca), bytes(tls.key), bytes(tls.cert));
+  return grpc.credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
 }

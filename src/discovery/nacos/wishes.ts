@@ -21,8 +21,11 @@ export interface Wish {
   readonly undo: Fields;
   /** @throws Error for an answer that makes no sense. */
   answered(answer: Fields): void;
-  /** A push came over the connection, whatever it is about. @throws Error for one that makes no sense. */
-  pushed?(push: Fields): void;
+  /**
+   * A push came over the connection, whatever it is about. Returns whether it was of no use, so that the request is to
+   * be sent again. @throws Error for one that makes no sense.
+   */
+  pushed?(push: Fields): boolean;
   /** It could not be brought about, or the connection is gone; it is tried again. */
   failed(error: Error): void;
 }
@@ -52,10 +55,13 @@ export class Subscription implements Wish {
     this.#take(serviceInfoOf(answer));
   }
 
-  pushed(push: Fields): void {
+  pushed(push: Fields): boolean {
     const { group, service } = pushedService(push);
-    if (service !== this.key.service || (group !== "" && group !== this.key.group)) return;
-    this.#take(serviceInfoOf(push));
+    if (service !== this.key.service || (group !== "" && group !== this.key.group)) return false;
+    if (this.#take(serviceInfoOf(push))) return false;
+    // Or the server's clock was set back, and this is the last change for long: the next answer tells.
+    this.#lastRefTime = Number.NEGATIVE_INFINITY;
+    return true;
   }
 
   failed(error: Error): void {
@@ -64,11 +70,13 @@ export class Subscription implements Wish {
     this.#events.failed(error);
   }
 
-  #take(info: ServiceInfo): void {
+  /** Returns false for one that is older than the last. */
+  #take(info: ServiceInfo): boolean {
     // An answer and a push can overtake each other; each is the whole set, so the older one is of no use.
-    if (info.lastRefTime < this.#lastRefTime) return;
+    if (info.lastRefTime < this.#lastRefTime) return false;
     this.#lastRefTime = info.lastRefTime;
     this.#events.info(info);
+    return true;
   }
 }
 

@@ -6,6 +6,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Discovery, DiscoveryContext } from "../../core/contracts.ts";
 import type { Endpoint } from "../../core/endpoint.ts";
+import { longestTimerMs } from "../../core/option-reader.ts";
 import type { Random } from "../../core/random.ts";
 import { Watcher } from "../watcher.ts";
 
@@ -90,7 +91,10 @@ export class SourceSet implements Disposable {
     this.states[index] = { phase: "idle", since: 0, endpoints: undefined, version: 0 };
   }
 
-  /** Resolves at a change since the last call, at `until` on the clock, or when the signal is aborted. */
+  /**
+   * Resolves at a change since the last call, at `until` on the clock, or when the signal is aborted. Earlier where
+   * that is further off than a timer can be set.
+   */
   async change(until: number | undefined): Promise<void> {
     const { clock, context } = this.#surroundings;
     const { signal } = context;
@@ -103,7 +107,9 @@ export class SourceSet implements Disposable {
           resolve();
         };
         const isTimed = until !== undefined && Number.isFinite(until);
-        const timer = isTimed ? clock.schedule(finish, until - clock.now()) : undefined;
+        const timer = isTimed
+          ? clock.schedule(finish, Math.min(longestTimerMs, until - clock.now()))
+          : undefined;
         signal.addEventListener("abort", finish);
         this.#wake = finish;
       });

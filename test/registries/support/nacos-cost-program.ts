@@ -1,31 +1,14 @@
 /** Measures what watching Nacos costs, in a process that does nothing else: over many changes, and over none. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { nacos } from "../../../src/discovery/nacos.ts";
-import type { CostReport } from "./cost-report.ts";
+import { type CostReport, heapBytes, measureIdle, throwIt } from "./cost-report.ts";
 import { host, ScriptedNacos } from "./scripted-nacos.ts";
 
 const instances = 20;
 const warmUp = 3_000;
-const changes = 20_000;
-const idleServices = 10;
-const idleMs = 10_000;
+const changes = 100_000;
 
-const { gc } = globalThis;
 const [, , address] = process.argv;
-if (gc === undefined || address === undefined)
-  throw new Error("run with --expose-gc, and Nacos' address as argument");
-
-async function heapBytes(): Promise<number> {
-  for (let pass = 0; pass < 4; pass++) {
-    await sleep(50);
-    await gc?.();
-  }
-  return process.memoryUsage().heapUsed;
-}
-
-const report = (error: unknown): never => {
-  throw error;
-};
+if (address === undefined) throw new Error("give Nacos' address as argument");
 
 // A real server waits before each push; this one is in the same process, and what it keeps is counted, too.
 const server = await ScriptedNacos.start();
@@ -36,7 +19,7 @@ let grown = 0;
 for await (const _ of nacos({ servers: server.address }).watch({
   service: "orders",
   signal: end.signal,
-  report,
+  report: throwIt,
 })) {
   sets++;
   if (sets === warmUp) before = await heapBytes();
@@ -55,25 +38,6 @@ for await (const _ of nacos({ servers: server.address }).watch({
 }
 await server[Symbol.asyncDispose]();
 
-const idle = new AbortController();
-const client = nacos({ servers: address });
-let first = 0;
-const watches = Array.from({ length: idleServices }, async (_, number) => {
-  for await (const _ of client.watch({ service: `service-${number}`, signal: idle.signal, report })) first++;
-});
-while (first < idleServices) await sleep(50);
-await sleep(1_000);
-const cpuBefore = process.cpuUsage();
-await sleep(idleMs);
-const { user, system } = process.cpuUsage(cpuBefore);
-idle.abort();
-await Promise.all(watches);
-
-const result: CostReport = {
-  changes,
-  heapKib: grown / 1_024,
-  idleServices,
-  idleMs,
-  idleCpuMs: (user + system) / 1_000,
-};
+const idle = await measureIdle(nacos({ servers: address }));
+const result: CostReport = { changes, heapKib: grown / 1_024, ...idle };
 console.log(JSON.stringify(result));

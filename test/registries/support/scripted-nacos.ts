@@ -1,4 +1,9 @@
-/** A Nacos server under a test's control, for what r-nacos does not do: acknowledgements, resets, very large pushes. */
+/**
+ * A Nacos server under a test's control, for what r-nacos does not do: acknowledgements, resets, very large pushes.
+ *
+ * That it speaks as real ones do is what `nacos-interop.test.ts` shows with Nacos' Go client. That has no acknowledgements;
+ * Nacos' Java client (2.5.1, tried by hand) takes them from here, and without them it never counts as connected.
+ */
 import * as grpc from "@grpc/grpc-js";
 import { decodePayload, encodePayload, type Payload } from "../../../src/discovery/nacos/payload.ts";
 
@@ -26,7 +31,9 @@ export class ScriptedNacos implements AsyncDisposable {
     this.address = `127.0.0.1:${grpcPort - portOffset}`;
   }
 
-  static async start(): Promise<ScriptedNacos> {
+  static async start(
+    credentials: grpc.ServerCredentials = grpc.ServerCredentials.createInsecure(),
+  ): Promise<ScriptedNacos> {
     const server = new grpc.Server({ "grpc.max_send_message_length": -1 });
     const started: { nacos?: ScriptedNacos } = {};
     const method = { requestSerialize: encodePayload, requestDeserialize: decodePayload };
@@ -59,7 +66,7 @@ export class ScriptedNacos implements AsyncDisposable {
       { stream: (stream: Stream) => started.nacos?.accept(stream) },
     );
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
+      server.bindAsync("127.0.0.1:0", credentials, (error, bound) =>
         error === null ? resolve(bound) : reject(error),
       );
     });
@@ -120,7 +127,9 @@ export class ScriptedNacos implements AsyncDisposable {
 
   #info(): Json {
     const { hosts } = this;
-    return { name: "orders", groupName: "DEFAULT_GROUP", hosts, lastRefTime: ++this.#lastRefTime };
+    // The wall clock, as clients compare what different servers say.
+    this.#lastRefTime = Math.max(this.#lastRefTime + 1, Date.now());
+    return { name: "orders", groupName: "DEFAULT_GROUP", hosts, lastRefTime: this.#lastRefTime };
   }
 }
 
