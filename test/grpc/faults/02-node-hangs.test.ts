@@ -29,8 +29,9 @@ test("a frozen node fails no call and slows few", async () => {
   );
   expect(timeouts.length, "calls that the freeze caught").toBeGreaterThan(0);
   expect(results.ours.failed, results.ours.describeFailures()).toHaveLength(0);
-  // What the machine adds to a healthy call it may add twice to one that is tried twice.
-  expect(slowest).toBeLessThanOrEqual(400 + Math.max(200, 2 * healthySlowest));
+  // Of so few calls p99.9 is the slowest alone, which a pause of the machine decides: the two slowest are left out. What
+  // the machine adds to a healthy call it may add twice to one that is tried twice.
+  expect(results.ours.percentile(0.995)).toBeLessThanOrEqual(400 + Math.max(200, 2 * healthySlowest));
 });
 
 function withTimeout() {
