@@ -57,6 +57,7 @@ export class GrpcBalancer implements AsyncDisposable {
 
   constructor(from: GrpcBalancerOptions | Cluster) {
     this.#ownsCluster = !(from instanceof Cluster);
+    if (!(from instanceof Cluster)) refuseUnheard(from);
     this.cluster =
       from instanceof Cluster ? from : new Cluster({ ...from, discovery: withGrpcAddresses(from.discovery) });
     this.#service = new GrpcService(this.cluster);
@@ -139,5 +140,23 @@ export class GrpcBalancer implements AsyncDisposable {
     await this.#service.close();
     removeService(this.#service);
     if (this.#ownsCluster) await this.cluster.close();
+  }
+}
+
+/** What would be taken and do nothing. A cluster that HTTP calls share may have it. */
+function refuseUnheard({ tls, connections, fallback }: GrpcBalancerOptions): void {
+  for (const [name, value] of Object.entries(tls ?? {})) {
+    if (name === "servername" || value === undefined) continue;
+    throw new TypeError(
+      `tls.${name} is of no use to grpcBalancer: certificates are in the credentials of the client`,
+    );
+  }
+  if (fallback !== undefined) {
+    throw new TypeError("fallback is of no use to grpcBalancer: an interceptor of the client can give one");
+  }
+  if (connections?.factory !== undefined) {
+    throw new TypeError(
+      "connections.factory is of no use to grpcBalancer: its connections are those of grpc-js",
+    );
   }
 }

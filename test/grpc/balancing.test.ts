@@ -256,3 +256,19 @@ test("a policy of a subset keeps connections to the subset only", async () => {
   // grpc-js closes what nobody uses any more within 10 s.
   expect(sessions()).toBeLessThanOrEqual(3);
 });
+
+test("options that gRPC has no use for are refused by name", () => {
+  const options = { name: "orders", discovery: [] };
+  expect(() => grpcBalancer({ ...options, tls: { ca: "x" } })).toThrow(
+    /^tls\.ca is of no use to grpcBalancer/,
+  );
+  const factory = () => ({}) as never;
+  expect(() => grpcBalancer({ ...options, connections: { factory } })).toThrow(
+    /^connections\.factory is of no use/,
+  );
+  const fallback = (): Response => new Response();
+  expect(() => grpcBalancer({ ...options, fallback: fallback as never })).toThrow(/^fallback is of no use/);
+  expect(() => grpcBalancer({ ...options, polcy: roundRobin() } as never)).toThrow(
+    /unknown option polcy.*"policy"/,
+  );
+});
