@@ -129,5 +129,6 @@ function checkMethod(method: unknown): string {
   if (typeof method !== "string" || method === "") {
     throw new TypeError(`retry.methods must hold method names, got ${show(method)}`);
   }
-  return method.toUpperCase();
+  // A path of gRPC tells upper from lower case.
+  return method.startsWith("/") ? method : method.toUpperCase();
 }

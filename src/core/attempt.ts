@@ -21,6 +21,8 @@ export class Attempt {
   /** Of the answer; undefined until its final headers came. */
   statusCode: number | undefined = undefined;
   ended = false;
+  /** False for a call whose length says nothing of how fast its node is, a stream. */
+  isTimed = true;
   /** It decides whether its node, half open, comes back. */
   isTrial = false;
   /** It was sent while another one of the same call was under way. */
@@ -61,7 +63,7 @@ export class Attempt {
    * @param isSample whether the time that it took says anything of the node.
    */
   answered(good: boolean, now: number, blockedMs: number, isSample = true): void {
-    if (this.ended || this.latencyMs !== undefined) return;
+    if (this.ended || this.latencyMs !== undefined || !this.isTimed) return;
     this.latencyMs = this.waitedMs(now, blockedMs);
     if (!isSample) return;
     if (good) this.node.answered(this.latencyMs, now);
@@ -72,7 +74,12 @@ export class Attempt {
   end(outcome: Outcome, now: number, blockedMs: number): boolean {
     if (this.ended) return false;
     this.ended = true;
-    if (this.latencyMs === undefined && outcome.reason !== "shortage" && outcome.reason !== "call") {
+    if (
+      this.isTimed &&
+      this.latencyMs === undefined &&
+      outcome.reason !== "shortage" &&
+      outcome.reason !== "call"
+    ) {
       this.latencyMs = this.waitedMs(now, blockedMs);
       this.node.stalled(this.latencyMs, now);
     }
