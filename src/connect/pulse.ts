@@ -50,9 +50,8 @@ export class Pulse {
 
   get isDoubtful(): boolean {
     const { pingMs, clock } = this.#options;
-    if (pingMs === 0) return false;
-    this.#listen();
-    return clock.now() - this.#heardAt > pingMs;
+    // What may have come since the last stream ended is not looked at: nobody knows when it came.
+    return pingMs > 0 && clock.now() - this.#heardAt > pingMs;
   }
 
   /** Watches from now on: streams are open. */
@@ -64,6 +63,7 @@ export class Pulse {
 
   stop(): void {
     this.#isWatching = false;
+    this.#listen();
   }
 
   /** Asks now; `onAlive` is called if the answer comes in time. */
@@ -100,6 +100,7 @@ export class Pulse {
       isOpen = false;
       this.#timer?.cancel();
       this.#timer = undefined;
+      this.#listen();
       this.#heardAt = clock.now();
       const onAlive = this.#onAlive;
       this.#onAlive = undefined;

@@ -22,7 +22,7 @@ export function shopRoutes(from: () => string, counts: ShopCounts): (router: Con
   ): Promise<{ value: string }> => {
     const wish = JSON.parse(value) as Wish;
     if (wish.at === undefined || wish.at === from()) {
-      if (wish.afterMs !== undefined) await sleep(wish.afterMs, undefined, { signal: context.signal });
+      if (wish.afterMs !== undefined) await rest(wish.afterMs, context.signal);
       if (wish.code !== undefined) throw new ConnectError(`asked for by ${from()}`, wish.code as Code);
     }
     const leftMs = context.timeoutMs();
@@ -79,6 +79,15 @@ export function shopRoutes(from: () => string, counts: ShopCounts): (router: Con
         }
       },
     });
+}
+
+async function rest(restMs: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(restMs, undefined, { signal });
+  } catch {
+    // A ConnectError, of which the caller learns: DeadlineExceeded or Canceled.
+    throw signal.reason;
+  }
 }
 
 function begin(counts: ShopCounts): void {
