@@ -81,6 +81,11 @@ export class CarriedStream implements Waiter, Passenger {
     return this.#gaveUp;
   }
 
+  /** It waits for its turn on the node's connections, which other calls of ours have in use. */
+  get isInLine(): boolean {
+    return this.#state === "waiting" && this.#sessions.isInLine(this);
+  }
+
   /** Nothing has been sent. */
   get isUnsent(): boolean {
     return this.#stream === undefined || this.#stream.pending;

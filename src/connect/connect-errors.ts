@@ -14,9 +14,13 @@ const codes: Readonly<Record<BalancerErrorCode, number>> = {
   ERR_CONFIG: Code.Internal,
 };
 
-/** What is a ConnectError already, the caller's own abort as a rule, stays as it is. */
+/**
+ * What is a ConnectError already, the caller's own abort as a rule, stays as it is. Of anything else but misuse the caller,
+ * or the handler that the call was made in, has given the reason why nobody waits any more.
+ */
 export function connectErrorOf(error: Error): ConnectError {
   if (isConnectError(error)) return error;
   if (error instanceof BalancerError) return connectError(error.message, codes[error.code], error);
-  return connectError(error.message, error.name === "AbortError" ? Code.Canceled : Code.Internal, error);
+  const isMisuse = error instanceof TypeError || error instanceof RangeError;
+  return connectError(error.message, isMisuse ? Code.Internal : Code.Canceled, error);
 }

@@ -1,4 +1,5 @@
 /** One service as all its transports share it: the cluster, the connections to its nodes, and the calls under way. */
+import { randomUUID } from "node:crypto";
 import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import { BalancerError } from "../core/errors.ts";
@@ -18,6 +19,8 @@ export class ConnectService {
   readonly streamRules: CallRules;
   /** Attempts that the interceptor has made and the session manager has not seen yet. */
   readonly #announced: Map<string, RpcAttempt> = new Map();
+  /** Nobody else knows it: a header that a program passes on from its own callers claims nothing. */
+  readonly #mark: string = randomUUID();
   #announcements = 0;
   #closing = false;
   #activeCalls = 0;
@@ -41,15 +44,20 @@ export class ConnectService {
   }
 
   announce(attempt: RpcAttempt): string {
-    const key = String(++this.#announcements);
+    const key = `${this.#mark}-${++this.#announcements}`;
     this.#announced.set(key, attempt);
     return key;
   }
 
-  /** The attempt behind a request; undefined for one that did not come through the interceptor. */
-  claim(key: unknown): RpcAttempt | undefined {
-    const attempt = this.#announced.get(String(key));
-    this.withdraw(String(key));
+  /** Whether our interceptor wrote it. */
+  isOwn(key: unknown): key is string {
+    return typeof key === "string" && key.startsWith(this.#mark);
+  }
+
+  /** The attempt behind a request; undefined when it is over. */
+  claim(key: string): RpcAttempt | undefined {
+    const attempt = this.#announced.get(key);
+    this.withdraw(key);
     return attempt;
   }
 

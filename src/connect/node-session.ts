@@ -81,7 +81,7 @@ export class NodeSession {
     this.#socket = dial(address, options);
     this.#socket.setNoDelay(true);
     // Before http2 listens: it would end the streams with codes that tell less.
-    this.#socket.once("error", (error) => this.#fail(error));
+    this.#socket.on("error", (error) => this.#fail(error));
     this.#socket.once("close", () => this.#fail(new Error("the connection was closed")));
     this.#session = connect(origin.href, {
       createConnection: () => this.#socket,
@@ -112,7 +112,9 @@ export class NodeSession {
 
   /** How many more streams it takes now. */
   get room(): number {
-    return this.state === "ready" ? this.#most - this.#passengers.size : 0;
+    // http2 knows of its end before it tells.
+    if (this.state !== "ready" || this.#session.destroyed || this.#session.closed) return 0;
+    return this.#most - this.#passengers.size;
   }
 
   /** How many it will take, as far as is known, when it is ready. */

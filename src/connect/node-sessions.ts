@@ -75,6 +75,11 @@ export class NodeSessions implements SessionOwner {
     this.#serve();
   }
 
+  /** Whether it waits for the end of streams that others have open, and not for a connection in the making. */
+  isInLine(waiter: Waiter): boolean {
+    return this.#line.get(waiter) !== undefined;
+  }
+
   leave(waiter: Waiter): void {
     this.#line.get(waiter)?.cancel();
     this.#line.delete(waiter);

@@ -109,6 +109,10 @@ export class RpcCall extends Call {
     return this.#attempts.get(attempt)?.rpc.carried?.isUnsent !== false;
   }
 
+  protected override isInLine(attempt: Attempt): boolean {
+    return this.#attempts.get(attempt)?.rpc.carried?.isInLine === true;
+  }
+
   protected send(attempt: Attempt): void {
     const rpc = new RpcAttempt(this.#service, attempt);
     const key = this.#service.announce(rpc);

@@ -27,7 +27,7 @@ export class BalancedSessions implements SessionManager {
   async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
     const { [attemptHeader]: key, ...others } = headers;
     const sent: OutgoingHttpHeaders = { ...others, ":method": method, ":path": path };
-    if (key !== undefined) {
+    if (this.#service.isOwn(key)) {
       const attempt = this.#service.claim(key);
       // Its time ran out, or a faster one was answered, while other interceptors held it up.
       if (attempt === undefined) throw connectError("the attempt is over", Code.Canceled, undefined);

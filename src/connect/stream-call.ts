@@ -94,6 +94,10 @@ export class StreamCall extends Call implements StreamListener {
     return !this.#isHandedOver;
   }
 
+  protected override isInLine(): boolean {
+    return this.#carried?.isInLine === true;
+  }
+
   protected send(attempt: Attempt): void {
     const { sessions, cluster } = this.#service;
     attempt.isTimed = this.#isUnary;

@@ -1,4 +1,8 @@
 /** Where calls go as nodes come and go, and what becomes of their connections. */
+import { execFile } from "node:child_process";
+import { constants } from "node:http2";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { expect, test } from "vitest";
@@ -6,6 +10,7 @@ import { connectBalancer } from "../../src/connect/index.ts";
 import { Balancer, Cluster, leastCost, leastRequest, list, roundRobin } from "../../src/index.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { until } from "../support/until.ts";
+import { startRawServer } from "./support/raw-server.ts";
 import { type ShopServer, startShop } from "./support/servers.ts";
 import { ask, Shop, told } from "./support/shop.ts";
 import { protocols } from "./support/transports.ts";
@@ -182,4 +187,104 @@ test("one cluster serves connect-node over HTTP/2 and, by fetch, connect-web", a
   await web.get(ask());
   await balancer.close();
   await cluster.close();
+});
+
+test("a connection that nobody uses is closed after idleMs, and keeps no process alive", async () => {
+  await using server = await startShop();
+  const program = fileURLToPath(new URL("programs/idle.ts", import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [program, server.address], {
+    timeout: 20_000,
+  });
+  expect(stdout).toBe("left open\n");
+  await using shop = connectBalancer({
+    name: "shop",
+    discovery: [server.address],
+    connections: { idleMs: 50 },
+  });
+  const client = protocols.Connect(shop.transportOptions);
+  await client.get(ask());
+  await until("its connection is closed", () => server.sessions.size === 0, 5_000);
+  await client.get(ask());
+  expect(server.connections).toBe(3);
+});
+
+test("a server that demands calm is no bad node, and its calls go on over a new connection", async () => {
+  const calm = await startRawServer((stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/proto" });
+    stream.end();
+    const { session, id } = stream;
+    setTimeout(() => session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, id), 20);
+  });
+  await using _ = calm;
+  await using shop = connectBalancer({ name: "shop", discovery: [calm.address] });
+  const { connectionCounters, nodeSet } = shop.cluster;
+  const open = () => {
+    const [count] = connectionCounters;
+    const [node] = nodeSet.nodes.values();
+    return node === undefined ? undefined : count?.(node)?.open;
+  };
+  const client = protocols.Connect(shop.transportOptions);
+  for (let index = 1; index <= 3; index++) {
+    await client.buy(ask());
+    expect(calm.sessions).toHaveLength(index);
+    await until("its connection is gone", () => open() === 0, 2_000);
+  }
+  expect(shop.nodes[0]).toMatchObject({ calls: 3, failures: 0, state: "ready" });
+});
+
+test("connections replace each other after maxAgeMs", async () => {
+  await using server = await startShop();
+  await using shop = connectBalancer({
+    name: "shop",
+    discovery: [server.address],
+    connections: { maxAgeMs: 100 },
+  });
+  const client = protocols.gRPC(shop.transportOptions);
+  const stream = client.list(ask({ messages: 40, afterMs: 10 }))[Symbol.asyncIterator]();
+  await stream.next();
+  await until(
+    "another connection is made",
+    () => {
+      void client.get(ask());
+      return server.connections === 2;
+    },
+    5_000,
+  );
+  let messages = 1;
+  while ((await stream.next()).done !== true) messages++;
+  expect(messages).toBe(40);
+});
+
+test("renewed certificates are used by connections from then on", async () => {
+  await using authority = await createAuthority();
+  const tls = await authority.issue({ names: ["shop"] });
+  await using server = await startShop({ tls });
+  await using shop = connectBalancer({
+    name: "shop",
+    discovery: [server.address],
+    tls: { ca: authority.ca },
+  });
+  const client = protocols.gRPC(shop.transportOptions);
+  await client.get(ask());
+  for (const listener of shop.cluster.tls.listeners) listener();
+  await client.get(ask());
+  expect(server.connections).toBe(2);
+  await until("the old one is closed", () => server.sessions.size === 1, 2_000);
+});
+
+test.each(["a/b", "user@shop", "a b", "shop?x"])("the name %j is refused, as it cannot be a host", (name) => {
+  expect(() => connectBalancer({ name, discovery: [] })).toThrow(/name must be usable as the host of a URL/);
+});
+
+test("a header of a caller of ours that looks like the interceptor's is taken off and means nothing", async () => {
+  await using server = await startShop();
+  await using shop = connectBalancer({ name: "shop", discovery: [server.address] });
+  const client = protocols.gRPC(shop.transportOptions);
+  const seen: unknown[] = [];
+  server.http2.on("request", (request) => seen.push(request.headers["evenkeel-attempt"]));
+  const headers = { "evenkeel-attempt": "1" };
+  await client.get(ask(), { headers });
+  for await (const message of client.list(ask(), { headers }))
+    expect(told(message).from).toBe(server.address);
+  expect(seen).toEqual([undefined, undefined]);
 });

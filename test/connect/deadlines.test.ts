@@ -69,8 +69,10 @@ describe.each(protocolNames)("%s", (name) => {
       return Promise.allSettled([client.get(ask({ afterMs: 30_000 })), read()]);
     });
     await until("both are at the node", () => server.counts.inflight === 2, 2_000);
-    controller.abort();
-    for (const result of await ended) expect(result).toMatchObject({ reason: { code: Code.Canceled } });
+    controller.abort(new Error("the page was closed"));
+    for (const result of await ended) {
+      expect(result).toMatchObject({ reason: { code: Code.Canceled, rawMessage: "the page was closed" } });
+    }
     await until("the node knows", () => server.counts.aborted === 2, 2_000);
     expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 0 });
   });

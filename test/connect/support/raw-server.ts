@@ -1,9 +1,9 @@
 /** An HTTP/2 server whose streams the test answers itself: for refusals and GOAWAY, which no framework sends on demand. */
 import {
   createServer,
-  type Http2Stream,
   type IncomingHttpHeaders,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from "node:http2";
 import type { AddressInfo } from "node:net";
 
@@ -17,7 +17,7 @@ export interface RawServer extends AsyncDisposable {
 
 export async function startRawServer(
   answer: (
-    stream: Http2Stream & { readonly session: ServerHttp2Session },
+    stream: ServerHttp2Stream & { readonly session: ServerHttp2Session },
     headers: IncomingHttpHeaders,
   ) => void,
 ): Promise<RawServer> {
@@ -31,7 +31,7 @@ export async function startRawServer(
   server.on("stream", (stream, headers) => {
     streams++;
     stream.on("error", () => {});
-    answer(stream as typeof stream & { readonly session: ServerHttp2Session }, headers);
+    answer(stream as Parameters<typeof answer>[0], headers);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
