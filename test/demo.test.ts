@@ -10,6 +10,7 @@ import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
+import type { ChainResults } from "../src/cli/chain-demo/results.ts";
 import type { PhaseResult, Results, SystemResult } from "../src/cli/demo/results.ts";
 
 const node = fileURLToPath(new URL("../node_modules/.bin/node", import.meta.url));
@@ -198,6 +199,46 @@ describe("evenkeel demo", () => {
   });
 });
 
+describe("evenkeel demo --chain", () => {
+  it("loses no call that does not need C while C is frozen, and leaves no process", async () => {
+    const { code, stdout, stderr } = await run(
+      ...["demo", "--chain", "--json", "--phase-seconds", "3", "--rate", "100"],
+    );
+    expect(stderr).toBe("");
+    const results = JSON.parse(stdout) as ChainResults;
+    expect(results.phases.map(({ phase }) => phase)).toEqual(["healthy", "frozen", "back"]);
+    expect(results.phases.flatMap(({ evenkeel }) => evenkeel.withoutC.failures)).toEqual([]);
+    expect({ code, verdict: results.verdict }).toEqual({ code: 0, verdict: "passed" });
+    const frozen = results.phases[1];
+    const back = results.phases[2];
+    if (frozen?.plain === undefined || back === undefined) throw new Error("a phase was not played");
+    // The fault is real. What was asked for in its last second is answered afterwards.
+    expect(frozen.evenkeel.withC.failed).toBeGreaterThan(80);
+    expect(frozen.plain.withC.failed).toBeGreaterThan(80);
+    expect(back.evenkeel.withC.failed).toBeLessThan(back.evenkeel.withC.calls);
+    // One of A, two of B and two of C, for each chain.
+    expect(new Set(results.pids).size).toBe(10);
+    expect(await leftOf(results.pids)).toEqual([]);
+  });
+
+  it.each([
+    ["SIGINT", 130],
+    ["SIGKILL", null],
+  ] as const)("leaves no process behind on %s while C is frozen", async (signal, code) => {
+    const { child, ended } = start(
+      ...["demo", "--chain", "--only", "evenkeel", "--phase-seconds", "1", "--rate", "50"],
+    );
+    const output = await printed(child, "C frozen.");
+    const pids = Array.from(/processes ([\d, ]+)/.exec(output)?.[1]?.split(", ") ?? [], Number);
+    expect(pids.filter(isRunning)).toHaveLength(5);
+    // The line comes before the processes are frozen.
+    await sleep(100);
+    child.kill(signal);
+    expect((await ended).code).toBe(code);
+    expect(await leftOf(pids)).toEqual([]);
+  });
+});
+
 describe("evenkeel", () => {
   it("says what it can do, and its version", async () => {
     const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
@@ -221,6 +262,7 @@ describe("evenkeel", () => {
       says: '--phase-seconds must be a number from 0.5 to 600, got "0"',
     },
     { args: ["demo", "--registry", "consul"], says: '--registry must be "etcd" or "file", got "consul"' },
+    { args: ["demo", "--chain", "--registry", "file"], says: "--registry is for the demo without --chain" },
     { args: ["demo", "--only", "others"], says: '--only must be "evenkeel", got "others"' },
   ])("exits with 2 for $args", async ({ args, says }) => {
     const { code, stdout, stderr } = await run(...args);

@@ -1,4 +1,5 @@
 /** `evenkeel demo`: calls through trouble, live, and what became of them. */
+import { playChain } from "./chain-demo/play.ts";
 import { leaveNothingBehind } from "./demo/exit-guard.ts";
 import { help, readOptions } from "./demo/options.ts";
 import { reportOf } from "./demo/report.ts";
@@ -17,6 +18,7 @@ export async function demo(args: readonly string[]): Promise<number> {
   if (process.platform === "win32")
     throw new UsageError("the demo freezes processes, which Windows cannot do");
   leaveNothingBehind();
+  if (options.chain) return playChain(options);
   if (!options.json) process.stdout.write("Starting service processes ...\n");
   const run = await Run.start(options);
   const view = showRun(run);

@@ -21,7 +21,8 @@ const commands: ReadonlyMap<string, Command> = new Map([
   [
     "demo",
     {
-      summary: "five processes, six phases of trouble, and what becomes of the calls",
+      summary:
+        "processes in trouble, and what becomes of the calls; --chain for services that call each other",
       load: async () => (await import("./demo.ts")).demo,
     },
   ],

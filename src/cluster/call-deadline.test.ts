@@ -109,6 +109,21 @@ describe("an abort that is inherited", () => {
     expect(harness.inflight).toBe(0);
   });
 
+  it("that says so is the deadline's a little before it, too: timers are early, and callers leave in time", async () => {
+    const harness = new Harness();
+    const ends = listen("evenkeel:attempt:end");
+    const controller = new AbortController();
+    const context = contextOf(harness, 200, controller.signal);
+    const call = runInContext(context, () => harness.call(() => harness.hang(), get));
+    await harness.clock.advanceAsync(190);
+    controller.abort(new DOMException("late", "TimeoutError"));
+    // At once: the handler's caller is answered next.
+    expect(context.failedBelow).toBe(true);
+    await harness.clock.advanceAsync(0);
+    expect(call.ended).toMatchObject({ error: { code: "ERR_DEADLINE" }, at: 190 });
+    expect(ends).toMatchObject([{ outcome: "failure", reason: "timeout" }]);
+  });
+
   it("that comes with the end of the deadline is the deadline's, and a failure below", async () => {
     const harness = new Harness();
     const controller = new AbortController();

@@ -761,6 +761,20 @@ describe("a transport's call", () => {
     expect(call.releases).toBe(1);
   });
 
+  it("does not count what a node passed over in closing its connection, up to as many as it has attempts", () => {
+    const { cluster, clock } = new Harness();
+    const call = ScriptedCall.start(cluster);
+    for (let attempt = 1; attempt < 6; attempt++) {
+      call.break(ignored("closing", "GOAWAY"), undefined, true);
+      clock.advance(1_000);
+      expect(call.sent).toHaveLength(attempt + 1);
+    }
+    call.break(ignored("closing", "GOAWAY"), undefined, true);
+    clock.advance(1_000);
+    expect(call.sent).toHaveLength(6);
+    expect(call.failed).toHaveLength(1);
+  });
+
   it("is never tried again once headers were delivered", () => {
     const { cluster, clock } = new Harness();
     const call = ScriptedCall.start(cluster);

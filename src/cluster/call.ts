@@ -93,6 +93,8 @@ export abstract class Call implements CallInfo, Deadline {
   #heardAt = 0;
   #phase: Phase = "over";
   #attempts = 0;
+  /** Attempts that their nodes did not process, as the connection was being closed. */
+  #passedOver = 0;
   /** Retries and hedges that were withdrawn from the ledger and are not over. */
   #extras = 0;
   /** Made when the first attempt fails or is hedged. */
@@ -351,14 +353,17 @@ export abstract class Call implements CallInfo, Deadline {
     return false;
   }
 
-  /** The whole answer is here, or the connection was handed over and is closed. */
-  protected complete(outcome: Outcome): void {
-    if (this.#phase === "over") return;
+  /**
+   * The whole answer is here, or the connection was handed over and is closed. False if the call has ended otherwise, as
+   * whoever listens to the end of the attempt may end it.
+   */
+  protected complete(outcome: Outcome): boolean {
+    if (this.#phase === "over") return false;
     // What the averages take from an answer was known at its headers: no need to ask the clock once more. A failure
     // may take the node out, and that begins now.
     const now = outcome.kind === "failure" ? this.cluster.clock.now() : this.#answeredAt;
     this.#endAttempt(this.attempt, outcome, now);
-    this.#finish(outcome);
+    return this.#finish(outcome);
   }
 
   /**
@@ -382,7 +387,7 @@ export abstract class Call implements CallInfo, Deadline {
     const delayMs = retryDelayMs(
       {
         outcome,
-        number: this.#attempts,
+        number: this.#attempts - this.#passedOver,
         unsent,
         repeatable: this.#idempotent && this.canRepeatBody(),
         retryAfterMs: retryAfterMs > 0 && this.#othersLeft(attempt.node) ? 0 : retryAfterMs,
@@ -395,6 +400,10 @@ export abstract class Call implements CallInfo, Deadline {
     const isFree = outcome.reason === "shortage" || outcome.reason === "busy";
     if (delayMs === undefined || (!isFree && !cluster.withdrawRetry(now))) return false;
     if (!isFree) this.#extras++;
+    // A node that ends its connections in good order has not tried: that is no attempt, as long as it is no rule.
+    if (outcome.reason === "closing" && unsent && this.#passedOver < this.rules.retry.attempts) {
+      this.#passedOver++;
+    }
     this.#remember(attempt.node, outcome, error);
     this.#endAttempt(attempt, outcome, now);
     if (retries.hasSubscribers) {
@@ -452,7 +461,7 @@ export abstract class Call implements CallInfo, Deadline {
     if (signal === undefined || signal.aborted) return;
     this.#onContextAbort = () => {
       // A handler's time ran out, which its signal tells as well: that is no change of mind of the caller's.
-      if (context.remainingMs() > 0) this.abort(signal.reason);
+      if (context.remainingMs() > 0 && !isTimeout(signal.reason)) this.abort(signal.reason);
       else this.#expireTotal(this.cluster.clock.now());
     };
     signal.addEventListener("abort", this.#onContextAbort, { once: true });
@@ -778,4 +787,9 @@ export abstract class Call implements CallInfo, Deadline {
     const call = `${this.method} ${this.path}`.slice(0, 200);
     return `${call}: ${what}${this.#record?.describe() ?? ""}`;
   }
+}
+
+/** A context ends with one at its deadline, or a little before: timers may be early, and callers leave in time. */
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof DOMException && reason.name === "TimeoutError";
 }

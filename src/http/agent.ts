@@ -31,8 +31,8 @@ export interface BalancerAgentOptions {
   readonly services?: Readonly<Record<string, ServiceOptions | Balancer | Cluster>> | undefined;
   /**
    * Options for every service that is given as options. What the service has itself wins; `timeouts`, `retry`,
-   * `retry.budget`, `health`, `health.ejection`, `connections` and `tls` are merged field by field, everything else
-   * is taken whole. One discovery source may stand here for all.
+   * `retry.budget`, `health`, `health.ejection`, `connections`, `limits`, `limits.adaptive`, `breaker`, `breaker.rate`
+   * and `tls` are merged field by field, everything else is taken whole. One discovery source may stand here for all.
    */
   readonly defaults?: ServiceOptions | undefined;
   /**

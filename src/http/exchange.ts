@@ -361,12 +361,13 @@ export class Exchange extends Call implements Controller, AttemptListener {
   }
 
   ended(observer: AttemptObserver, trailers: IncomingHttpHeaders): void {
-    this.complete(observer.outcome);
-    try {
-      this.#handler.onResponseEnd?.(this, trailers);
-    } catch (error) {
-      // As undici does it.
-      this.fail(error as Error);
+    if (this.complete(observer.outcome)) {
+      try {
+        this.#handler.onResponseEnd?.(this, trailers);
+      } catch (error) {
+        // As undici does it.
+        this.fail(error as Error);
+      }
     }
     // undici's body streams hold on to their controller, and outlive the call by far: they must not hold it all.
     this.#observer = undefined;

@@ -1,8 +1,10 @@
 /** Holds undici to what is taken from inside its Client: whoever updates it sees here first that something has moved. */
 import { EventEmitter } from "node:events";
+import { constants } from "node:http2";
+import type { Socket } from "node:net";
 import { Client, type Dispatcher } from "undici";
 import { describe, expect, it } from "vitest";
-import { connectNow, freeze } from "./undici-internals.ts";
+import { connectNow, dropStrayStreams, freeze } from "./undici-internals.ts";
 
 function createClient(onConnect: () => void): Client {
   return new Client("http://127.0.0.1:1", { connect: () => onConnect() });
@@ -39,5 +41,23 @@ describe("freeze", () => {
   it("says so where undici is not what it was", () => {
     expect(freeze(new EventEmitter() as unknown as Client, new Error())).toBe(false);
     expect(connectNow(new EventEmitter() as unknown as Client, undefined)).toBe(false);
+  });
+});
+
+describe("dropStrayStreams", () => {
+  it("cancels a stream that comes unasked, and hears its error so that nobody has to", () => {
+    const session = new EventEmitter();
+    const socket = { [Symbol("http2Session")]: session };
+    dropStrayStreams(socket as unknown as Socket);
+    const codes: number[] = [];
+    const stray = Object.assign(new EventEmitter(), { close: (code: number) => codes.push(code) });
+    session.emit("stream", stray);
+    expect(codes).toEqual([constants.NGHTTP2_CANCEL]);
+    // An error that nobody hears is thrown.
+    expect(stray.emit("error", new Error("the session has ended"))).toBe(true);
+  });
+
+  it("leaves a connection alone that is no HTTP/2 session", () => {
+    expect(() => dropStrayStreams({} as Socket)).not.toThrow();
   });
 });

@@ -77,9 +77,10 @@ export class ProtectionCore implements CallCounter {
     return reason;
   }
 
-  ended({ isCounted }: ServedCall, result: LimitedEnd, latencyMs: number, now: number): void {
+  ended({ isCounted, context }: ServedCall, result: LimitedEnd, latencyMs: number, now: number): void {
     if (!isCounted) return;
-    this.guard.end(result, latencyMs, now);
+    // What a service below this one did, and how long it took for that, is no queue that letting in less would shorten.
+    this.guard.end(context.failedBelow ? "ignored" : result, latencyMs, now);
     this.#meter.count(result === "failure", now);
   }
 

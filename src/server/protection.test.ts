@@ -1,6 +1,7 @@
 /** Tests of a protection as a whole: what it tells of itself, its drain, and its events, in virtual time. */
 import diagnosticsChannel from "node:diagnostics_channel";
 import { afterEach, describe, expect, it } from "vitest";
+import { currentContext } from "../resilience/call-context.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { type ProtectOptions, protect } from "./index.ts";
 
@@ -61,6 +62,40 @@ afterEach(() => {
 });
 
 describe("a protection", () => {
+  it("does not let in less because a service below hangs", () => {
+    const { clock, protection } = start({
+      limits: { adaptive: { min: 1, initial: 20 }, turnMs: Number.POSITIVE_INFINITY },
+    });
+    const statuses: number[] = [];
+    const serve = protection.listener(({ url }, response: PlayedResponse) => {
+      const context = currentContext();
+      const hangs = url === "/hangs";
+      clock.schedule(
+        () => {
+          if (hangs) context?.noteFailureBelow();
+          response.writeHead(hangs ? 502 : 200);
+          response.end();
+          statuses.push(response.status);
+        },
+        hangs ? 950 : 40,
+      );
+    });
+    const send = (url: string, calls: number): void => {
+      for (let call = 0; call < calls; call++) {
+        serve({ method: "GET", url, headers: {}, emit: () => true }, new PlayedResponse());
+      }
+    };
+    for (let tenth = 0; tenth < 300; tenth++) {
+      if (tenth >= 100) send("/hangs", tenth % 5 === 0 ? 2 : 1);
+      // With those that hang, as many as the limit is at first, or one more.
+      send("/quick", 9);
+      clock.advance(100);
+    }
+    // Until the limit has grown.
+    expect(protection.status.refused.concurrency).toBeLessThanOrEqual(10);
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(2_690);
+  });
+
   it("tells how it stands, and publishes what it sheds", () => {
     diagnosticsChannel.subscribe("evenkeel:shed", onShed);
     const { protection, held, send } = start({ name: "orders" });

@@ -6,7 +6,7 @@ import { readSeriesOptions, type SeriesOptions } from "./series-options.ts";
 const read = (options: SeriesOptions) => readSeriesOptions(new OptionReader(options, "otel"));
 
 it("has defaults", () => {
-  expect(read({})).toEqual({ services: undefined, maxNodes: 30, maxServices: 10 });
+  expect(read({})).toEqual({ services: undefined, maxNodes: 20, maxServices: 10 });
   expect(read({ services: ["orders"], maxNodes: 0, maxServices: 1 })).toEqual({
     services: new Set(["orders"]),
     maxNodes: 0,

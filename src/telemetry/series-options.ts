@@ -6,8 +6,8 @@ export interface SeriesOptions {
   readonly services?: readonly string[] | undefined;
   /**
    * How many nodes, over all services, get series of their own; the rest of a service's nodes are one, "other".
-   * Default 30. With the default of `maxServices` there are less than 2,000 series in all, whatever comes: a node is
-   * 43 of them at most, a service 56.
+   * Default 20. With the default of `maxServices` there are less than 2,000 series in all, whatever comes: a node is
+   * 49 of them at most, a service 62.
    */
   readonly maxNodes?: number | undefined;
   /** How many services get series of their own; the rest are one, "other". Default 10. */
@@ -28,7 +28,7 @@ export function readSeriesOptions(options: OptionReader): SeriesLimits {
   for (const name of names) new OptionReader({ name }, "services").string("name");
   return {
     services: isLimited ? new Set(names as readonly string[]) : undefined,
-    maxNodes: options.number("maxNodes", { default: 30, min: 0, integer: true }),
+    maxNodes: options.number("maxNodes", { default: 20, min: 0, integer: true }),
     maxServices: options.number("maxServices", { default: 10, min: 1, integer: true }),
   };
 }

@@ -127,7 +127,7 @@ test("100,000 hosts of one service", async () => {
   expect(totals.otelDurations).toBe(hosts);
   expect(sumOf(valuesOf(totals.samples, "evenkeel_nodes"))).toBe(hosts);
   const own = new Set(totals.samples.map(({ labels }) => labels.node).filter((node) => node !== undefined));
-  expect(own.size).toBe(31);
+  expect(own.size).toBe(21);
   expect(own).toContain("other");
 });
 
@@ -230,5 +230,5 @@ test("whatever comes: every service, node, state, method, status and reason at o
   expectCapped(totals);
   expect(totals.otelDurations).toBe(15 * 10 * reasons.length * methods.length);
   // As the options say: a node is 43 series at most, and a service 56.
-  expect(totals.promSeries).toBe(30 * 43 + 11 * 56);
+  expect(totals.promSeries).toBe(20 * 49 + 11 * 62);
 });

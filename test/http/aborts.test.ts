@@ -1,4 +1,5 @@
 /** The caller's abort, at every stage of a call: prompt, with the caller's reason, and nothing left behind. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
@@ -184,4 +185,21 @@ test("after the end it does nothing", async () => {
   const { body } = await balancer.request({ path: "/", method: "GET" });
   await body.text();
   expect(server.accepted).toBe(1);
+});
+
+test("an abort by a listener to the end of the last attempt: the handler hears of that and of no other end", async () => {
+  await using server = await startServer();
+  await using balancer = startBalancer([server]);
+  const handler = new RecordingHandler();
+  const abort = () => handler.controller?.abort(new Error("enough"));
+  subscribe("evenkeel:attempt:end", abort);
+  try {
+    balancer.dispatch({ path: "/", method: "GET" }, handler);
+    await handler.done;
+    await expectIdle(balancer);
+  } finally {
+    unsubscribe("evenkeel:attempt:end", abort);
+  }
+  expect(handler.error?.message).toBe("enough");
+  expect(handler.ends).toBe(1);
 });

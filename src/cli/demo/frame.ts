@@ -4,13 +4,11 @@ import type { Lane } from "./lane.ts";
 import { phases } from "./phases.ts";
 import type { Rates } from "./rates.ts";
 import type { Run } from "./run.ts";
+import type { Colour, Paint } from "./screen.ts";
 import type { ServiceNode } from "./service.ts";
 import { bar, progressBar } from "./sparkline.ts";
 import { columns, integer, milliseconds, percent } from "./table.ts";
 import type { Tally } from "./tally.ts";
-
-export type Colour = "bold" | "dim" | "red" | "green" | "yellow";
-export type Paint = (colour: Colour, text: string) => string;
 
 /** Half-second bars that fit beside the counters on 100 columns. */
 const barsShown = 30;

@@ -1,100 +1,17 @@
 /** One of the systems that run side by side: its service, its client, and the book of its calls. */
-import { type Client, within } from "./client.ts";
+import { CallBook } from "./call-book.ts";
+import type { Client } from "./client.ts";
 import { totalMs } from "./options.ts";
 import type { Service } from "./service.ts";
-import { Tally } from "./tally.ts";
 
-/** Half a second: what one column of the sparkline shows. */
-const slotMs = 500;
-
-/** The calls that ended within one slot. */
-export interface Slot {
-  worstMs: number;
-  failed: number;
-}
-
-export class Lane {
+export class Lane extends CallBook {
   readonly client: Client;
   readonly service: Service;
-  /** One for each phase so far, the present one last. */
-  readonly tallies: Tally[] = [];
-  readonly slots: Slot[] = [];
-  /** The latest failure's message; empty as long as there is none. */
-  lastFailure = "";
-  readonly #startedAt: number = performance.now();
-  #tally: Tally;
-  #pending = 0;
-  #finished = false;
-  #onIdle: () => void = () => {};
 
   constructor(client: Client, service: Service) {
+    super({ call: () => client.call(), longestMs: totalMs + 1_000, attempts: client.attempts });
     this.client = client;
     this.service = service;
     service.announceTo((addresses) => client.announce(addresses));
-    this.#tally = new Tally(client.attempts);
-  }
-
-  get calls(): number {
-    return this.tallies.reduce((total, { calls }) => total + calls, 0);
-  }
-
-  get failed(): number {
-    return this.tallies.reduce((total, { failed }) => total + failed, 0);
-  }
-
-  /** Opens the book of the next phase. */
-  turnPage(): void {
-    this.#tally.end();
-    this.#tally = new Tally(this.client.attempts);
-    this.tallies.push(this.#tally);
-  }
-
-  /** Starts a call that was due at `dueAt`. */
-  send(dueAt: number): void {
-    const tally = this.#tally;
-    tally.started();
-    this.#pending++;
-    this.client.call().then(
-      () => this.#ended(tally, dueAt, undefined),
-      (error: unknown) => this.#ended(tally, dueAt, error ?? new Error("unknown")),
-    );
-  }
-
-  /** Waits for the calls under way. What is not over well after its time counts as failed. */
-  async finish(): Promise<void> {
-    this.#tally.end();
-    await this.#idle();
-    // Whatever still ends, cut off by the closing of its client, has been counted.
-    this.#finished = true;
-  }
-
-  async #idle(): Promise<void> {
-    if (this.#pending === 0) return;
-    const { promise: idle, resolve } = Promise.withResolvers<void>();
-    this.#onIdle = resolve;
-    if (await within(totalMs + 1_000, idle)) return;
-    const error = new Error(`did not end within ${totalMs + 1_000} ms`);
-    for (let left = this.#pending; left > 0; left--) this.#tally.failedWith(error, totalMs + 1_000);
-  }
-
-  #ended(tally: Tally, dueAt: number, error: unknown): void {
-    if (this.#finished) return;
-    const now = performance.now();
-    const slot = this.#slotAt(now);
-    slot.worstMs = Math.max(slot.worstMs, now - dueAt);
-    if (error === undefined) {
-      tally.succeeded(now - dueAt);
-    } else {
-      tally.failedWith(error, now - dueAt);
-      slot.failed++;
-      this.lastFailure = error instanceof Error ? error.message : String(error);
-    }
-    if (--this.#pending === 0) this.#onIdle();
-  }
-
-  #slotAt(now: number): Slot {
-    const index = Math.floor((now - this.#startedAt) / slotMs);
-    while (this.slots.length <= index) this.slots.push({ worstMs: 0, failed: 0 });
-    return this.slots[index] as Slot;
   }
 }

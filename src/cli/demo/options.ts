@@ -8,6 +8,8 @@ export interface DemoOptions {
   /** Whether undici's BalancedPool runs beside it. */
   readonly withPeer: boolean;
   readonly json: boolean;
+  /** Whether it is the chain of three services that is shown. */
+  readonly chain: boolean;
   /** Where the nodes are announced: a watched file, or a real etcd. */
   readonly registry: "file" | "etcd";
 }
@@ -40,12 +42,16 @@ Starts five service processes, announces them in a watched file, or in a real et
 calls them through a Balancer at a steady rate, while nodes get slow, die, fail, freeze and come back. undici's BalancedPool meets the same faults at the same time
 over five processes of its own. Exits with 0 if no call through Evenkeel failed, else with 1.
 
+With --chain: A calls B, B calls C, each a process or two, while all of C freezes and comes back, with Evenkeel on both
+sides of each call and over plain undici. Exits with 0 if no call failed through Evenkeel that does not need C.
+
 Usage: evenkeel demo [options]
 
 Options:
+  --chain                    three services that call each other, in place of one
   --rate <calls>             calls per second to each system (default ${rateRange.default})
-  --phase-seconds <seconds>  how long each of the six phases lasts (default ${phaseSecondsRange.default})
-  --only evenkeel            without BalancedPool beside it
+  --phase-seconds <seconds>  how long each phase lasts, of six or three (default ${phaseSecondsRange.default})
+  --only evenkeel            without BalancedPool, or the plain chain, beside it
   --registry etcd            announce the nodes in an etcd of the demo's own, in place of a watched file
   --json                     print nothing but the results, as JSON, at the end
   -h, --help                 this text
@@ -59,6 +65,7 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
     only: { type: "string" },
     registry: { type: "string" },
     json: { type: "boolean" },
+    chain: { type: "boolean" },
     help: { type: "boolean", short: "h" },
   });
   if (given.help === true) return undefined;
@@ -69,7 +76,11 @@ export function readOptions(args: readonly string[]): DemoOptions | undefined {
   if (registry !== "file" && registry !== "etcd") {
     throw new UsageError(`--registry must be "etcd" or "file", got "${registry}"`);
   }
+  if (given.chain === true && given.registry !== undefined) {
+    throw new UsageError("--registry is for the demo without --chain");
+  }
   return {
+    chain: given.chain === true,
     registry,
     rate: numberOption("--rate", given.rate, rateRange),
     phaseSeconds: numberOption("--phase-seconds", given["phase-seconds"], phaseSecondsRange),

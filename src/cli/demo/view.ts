@@ -1,8 +1,8 @@
 /** What shows a run while it lasts: on a terminal live, else in plain lines, or not at all. */
-import type { WriteStream } from "node:tty";
 import { showLive } from "./live-view.ts";
 import { showPlain } from "./plain-view.ts";
 import type { Run } from "./run.ts";
+import { isLive } from "./screen.ts";
 
 export interface View {
   phaseBegan(): void;
@@ -17,9 +17,4 @@ export function showRun(run: Run): View {
   const stream = json ? process.stderr : process.stdout;
   if (isLive(stream)) return showLive(run, stream);
   return json ? nothing : showPlain(run, (text) => stream.write(text));
-}
-
-/** A dumb terminal cannot move its cursor; one without a size (a serial line) cannot be drawn on. */
-function isLive(stream: WriteStream): boolean {
-  return stream.isTTY && process.env.TERM !== "dumb" && stream.columns > 0 && stream.rows > 0;
 }

@@ -20,6 +20,7 @@
  * const { latencies, failed } = simulation.run();
  */
 import { Cluster } from "../../cluster/cluster.ts";
+import type { HedgeOptions } from "../../cluster/limit-options.ts";
 import type { RetryOptions } from "../../cluster/options.ts";
 import type { Policy } from "../../core/contracts.ts";
 import { createSeededRandom, type Random } from "../../core/random.ts";
@@ -54,6 +55,8 @@ export interface SimulationOptions {
   readonly attemptMs?: number | undefined;
   /** Default false: a policy is judged by what it picks, and retries would hide that. */
   readonly retry?: false | RetryOptions | undefined;
+  /** Default: none, for the same reason. */
+  readonly hedge?: HedgeOptions | undefined;
   /** Default false, for the same reason. */
   readonly ejection?: boolean | undefined;
   /** Calls that begin before it fill the servers and are not counted. */
@@ -62,7 +65,7 @@ export interface SimulationOptions {
   readonly endMs: number;
 }
 
-export interface SimulationResult extends Pick<Tally, "calls" | "failed" | "share"> {
+export interface SimulationResult extends Pick<Tally, "calls" | "failed" | "attempts" | "share"> {
   /** In milliseconds, in ascending order; a call that timed out has the timeout, one that failed at once has none. */
   readonly latencies: Float64Array;
   /** The most calls that one server had at once. */
@@ -136,6 +139,7 @@ export class Simulation {
     return {
       calls: tally.calls,
       failed: tally.failed,
+      attempts: tally.attempts,
       share: (...range) => tally.share(...range),
       latencies: Float64Array.from(tally.latencies).sort(),
       mostInflight,
@@ -156,13 +160,14 @@ export class Simulation {
   };
 
   #createCluster(random: Random): Cluster {
-    const { createPolicy, retry = false, ejection = false } = this.#options;
+    const { createPolicy, retry = false, hedge, ejection = false } = this.#options;
     return new Cluster({
       name: "simulated",
       discovery: this.#discovery,
       policy: createPolicy(random),
       timeouts: { attemptMs: this.#attemptMs, totalMs: 4 * this.#attemptMs },
       retry,
+      hedge,
       health: ejection ? {} : { ejection: false },
       clock: this.clock,
       random,

@@ -22,6 +22,11 @@ export class Tally {
     return startedAt >= this.fromMs && startedAt < this.untilMs;
   }
 
+  /** All attempts of the measured part, hedges and retries included. */
+  get attempts(): number {
+    return this.#sent.reduce((sum, count) => sum + count, 0);
+  }
+
   sent(node: number, at: number): void {
     if (!this.isMeasured(at)) return;
     const place = Math.floor((at - this.fromMs) / 1_000) * this.#nodes + node;
