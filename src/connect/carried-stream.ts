@@ -13,7 +13,7 @@ import { grpcCodeOf } from "./classify.ts";
 import { Code } from "./code.ts";
 import { connectErrorOf } from "./connect-errors.ts";
 import { connectError } from "./connect-peer.ts";
-import { cancel, enhanceYourCalm, nameOf, noError, refusedStream } from "./http2-codes.ts";
+import { cancel, enhanceYourCalm, nameOf, noError, outcomeOfFarewell, refusedStream } from "./http2-codes.ts";
 import type { Loss, NodeSession, Passenger } from "./node-session.ts";
 import type { NodeSessions, Waiter } from "./node-sessions.ts";
 
@@ -38,6 +38,8 @@ export interface StreamListener {
   unopened(carried: CarriedStream, fault: StreamFault): void;
   /** Response headers are here. */
   headed(carried: CarriedStream, status: number): void;
+  /** Trailers are here: what they say of it will stand. Messages before them may not have been read yet. */
+  trailed(carried: CarriedStream): void;
   /** Whoever reads it gave it up. */
   closedByCaller(carried: CarriedStream, code: number): void;
   /** It was read to its end, or it broke. Called once after `opened`, unless stopped. */
@@ -170,6 +172,7 @@ export class CarriedStream implements Waiter, Passenger {
     stream.on("trailers", (trailers) => {
       // The messages before them may not have been read yet: the stream is over when it is closed.
       this.trailers = trailers;
+      if (this.#state === "open") this.#listener.trailed(this);
     });
     stream.on("error", () => this.#finish());
     stream.on("close", () => this.#finish());
@@ -214,10 +217,10 @@ export class CarriedStream implements Waiter, Passenger {
 
   #outcomeOfReset(code: number): Outcome {
     const { farewell } = this.#session ?? {};
-    if (code === refusedStream) {
-      if (farewell?.code === noError) return ignored("closing", "GOAWAY");
-      return failure("reset", "stream refused");
-    }
+    const isLeaving = farewell !== undefined && (farewell.code !== noError || code === refusedStream);
+    // The streams of a session that a GOAWAY ends hear of it before the session does.
+    if (isLeaving) return outcomeOfFarewell(farewell.code);
+    if (code === refusedStream) return failure("reset", "stream refused");
     const { errored } = this.#stream ?? {};
     const known = errored === null || errored === undefined ? undefined : outcomeOfError(errored);
     if (known?.kind === "failure" && known.reason === "reset") return known;

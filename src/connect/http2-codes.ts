@@ -1,4 +1,5 @@
 /** The error codes of HTTP/2 (RFC 9113, section 7) that decide something here. */
+import { failure, ignored, type Outcome } from "../core/outcome.ts";
 
 export const noError = 0;
 /** The peer has not worked on the stream. */
@@ -24,6 +25,12 @@ const names: readonly string[] = [
   "INADEQUATE_SECURITY",
   "HTTP_1_1_REQUIRED",
 ];
+
+/** What a GOAWAY with a code says of the node. Too many pings are our own doing. */
+export function outcomeOfFarewell(code: number): Outcome {
+  const detail = code === noError ? "GOAWAY" : `GOAWAY ${nameOf(code)}`;
+  return code === noError || code === enhanceYourCalm ? ignored("closing", detail) : failure("reset", detail);
+}
 
 export function nameOf(code: number): string {
   return names[code] ?? `HTTP/2 error ${code}`;

@@ -17,7 +17,7 @@ import { outcomeOfError } from "../core/classify.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { type DialOptions, dial } from "./dial.ts";
-import { cancel, enhanceYourCalm, nameOf, noError } from "./http2-codes.ts";
+import { cancel, noError, outcomeOfFarewell } from "./http2-codes.ts";
 import { Pulse } from "./pulse.ts";
 
 /** From how late on a timer tells of a blocked event loop, not of ordinary work. */
@@ -229,9 +229,7 @@ export class NodeSession {
     if (this.state === "gone") return;
     const { farewell } = this;
     if (farewell !== undefined && farewell.code !== noError) {
-      const detail = `GOAWAY ${nameOf(farewell.code)}`;
-      const isCalm = farewell.code === enhanceYourCalm;
-      this.#lose({ error, outcome: isCalm ? ignored("closing", detail) : failure("reset", detail) });
+      this.#lose({ error, outcome: outcomeOfFarewell(farewell.code) });
       return;
     }
     if (this.#socket instanceof TLSSocket && this.#socket.alpnProtocol === false) {

@@ -57,6 +57,8 @@ export class RpcAttempt implements StreamListener {
 
   headed(): void {}
 
+  trailed(): void {}
+
   closedByCaller(): void {}
 
   ended(): void {}

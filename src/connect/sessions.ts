@@ -12,17 +12,14 @@ export class Sessions {
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
-    const { nodeSet, tls, updateListeners, connectionCounters } = cluster;
-    const onUpdate = (): void => this.#updated();
+    const { nodeSet, tls, connectionCounters } = cluster;
     const onRenewal = (): void => this.#retireAll();
     const onGone = (node: Node): void => this.#release(node);
     const counter = (node: Node) => this.#byNode.get(node)?.counts;
-    updateListeners.add(onUpdate);
     tls.listeners.add(onRenewal);
     nodeSet.goneListeners.add(onGone);
     connectionCounters.add(counter);
     this.#detach = () => {
-      updateListeners.delete(onUpdate);
       tls.listeners.delete(onRenewal);
       nodeSet.goneListeners.delete(onGone);
       connectionCounters.delete(counter);
@@ -57,13 +54,6 @@ export class Sessions {
       servername: servernameOf(address, options),
       currentTls: () => tls.current,
     });
-  }
-
-  /** A node that was removed gets no new calls: its connections close as those under way end. */
-  #updated(): void {
-    for (const [node, sessions] of this.#byNode) {
-      if (node.removedAt !== undefined) sessions.retire();
-    }
   }
 
   /** Certificates were renewed. */

@@ -9,7 +9,7 @@ import { Call } from "../cluster/call.ts";
 import type { CallRules } from "../cluster/call-rules.ts";
 import type { Attempt } from "../core/attempt.ts";
 import { outcomeOfStatus } from "../core/classify.ts";
-import { ignored } from "../core/outcome.ts";
+import type { Outcome } from "../core/outcome.ts";
 import { remainingMs } from "../resilience/call-context.ts";
 import { CarriedStream, type StreamFault, type StreamListener } from "./carried-stream.ts";
 import { grpcCodeOf, outcomeOfAnswer } from "./classify.ts";
@@ -138,6 +138,12 @@ export class StreamCall extends Call implements StreamListener {
     this.#answered(attempt, isGood);
   }
 
+  trailed(carried: CarriedStream): void {
+    // The reader learns of the failure before the stream is over, and a handler may answer for it at once.
+    const outcome = this.#outcomeOf(carried);
+    if (outcome.kind !== "success" && outcome.reason !== "aborted") this.noteFailure();
+  }
+
   closedByCaller(_carried: CarriedStream, code: number): void {
     const isLate = this.cluster.clock.now() >= this.endsAt - timerSlackMs;
     if (code !== cancel && isLate) this.expire(this.endsAt);
@@ -145,20 +151,25 @@ export class StreamCall extends Call implements StreamListener {
   }
 
   ended(carried: CarriedStream): void {
-    const { attempt, fault, status, headers, trailers } = carried;
+    const { attempt, fault, headers, trailers } = carried;
     if (attempt.ended) return;
     if (fault !== undefined) {
-      this.endFailed(attempt, carried.gaveUp ? ignored("aborted", "closed") : fault.outcome, fault.error);
+      this.endFailed(attempt, fault.outcome, fault.error);
       return;
     }
-    const now = this.cluster.clock.now();
-    const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
-    const hadItsChance = waitedMs >= fairShare * (now - this.#startedAt);
-    const outcome = outcomeOfAnswer(status, headers, trailers, hadItsChance);
+    const outcome = this.#outcomeOf(carried);
     if (!this.wasAnswered) this.#answered(attempt, outcome.kind === "success");
     if (this.isOver) return;
-    if (outcome.kind === "success") noteLoad(attempt.node, headers, trailers, now);
+    if (outcome.kind === "success") {
+      noteLoad(attempt.node, headers, trailers, this.cluster.clock.now());
+    }
     this.complete(outcome);
+  }
+
+  #outcomeOf({ attempt, status, headers, trailers }: CarriedStream): Outcome {
+    const now = this.cluster.clock.now();
+    const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
+    return outcomeOfAnswer(status, headers, trailers, waitedMs >= fairShare * (now - this.#startedAt));
   }
 
   #answered(attempt: Attempt, isGood: boolean): void {

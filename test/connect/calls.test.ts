@@ -140,4 +140,19 @@ describe.each(protocolNames)("%s", (name) => {
     expect(shop.nodes.reduce((sum, { failures }) => sum + failures, 0)).toBe(1);
     expect(shop.nodes.every(({ inflight }) => inflight === 0)).toBe(true);
   });
+
+  test("an answer that is larger than the caller takes says nothing of the node", async () => {
+    const { shop } = setUp();
+    await using _ = shop;
+    const client = protocols[name]({ ...shop.transportOptions, ...{ readMaxBytes: 1_000 } });
+    const call = client.get(ask({ bytes: 200_000 }));
+    await expect(call).rejects.toMatchObject({ code: Code.ResourceExhausted });
+    const read = async (): Promise<void> => {
+      for await (const _message of client.list(ask({ bytes: 200_000 })));
+    };
+    await expect(read()).rejects.toMatchObject({ code: Code.ResourceExhausted });
+    await until("nothing is in flight", () => shop.nodes.every(({ inflight }) => inflight === 0), 2_000);
+    expect(shop.nodes.map(({ failures }) => failures)).toEqual([0, 0]);
+    await until("the nodes know", () => servers.every(({ counts }) => counts.inflight === 0), 2_000);
+  });
 });

@@ -5,6 +5,7 @@ import { connectBalancer } from "../../src/connect/index.ts";
 import { withDeadline } from "../../src/index.ts";
 import { CallContext, currentContext, runInContext } from "../../src/resilience/call-context.ts";
 import { until } from "../support/until.ts";
+import { startRawServer } from "./support/raw-server.ts";
 import { startShop } from "./support/servers.ts";
 import { ask, told } from "./support/shop.ts";
 import { protocolNames, protocols } from "./support/transports.ts";
@@ -53,7 +54,7 @@ describe.each(protocolNames)("%s", (name) => {
       expect(currentContext()?.failedBelow).toBe(true);
     });
     await until("the node is rid of them", () => server.counts.inflight === 0, 2_000);
-    expect(shop.nodes[0]?.inflight).toBe(0);
+    await until("nothing is in flight", () => shop.nodes[0]?.inflight === 0, 2_000);
   });
 
   test("the handler's abort ends its calls and streams, which says nothing of the node", async () => {
@@ -116,3 +117,21 @@ test("limits refuse as ResourceExhausted before anything is sent", async () => {
   for (const result of refused) expect(result).toMatchObject({ reason: { code: Code.ResourceExhausted } });
   expect(server.counts.started).toBe(2);
 });
+
+test.each(protocolNames)(
+  "%s: a stream whose own time runs out before any answer is held against the node",
+  async (name) => {
+    await using mute = await startRawServer(() => {});
+    await using shop = connectBalancer({ name: "shop", discovery: [mute.address] });
+    const client = protocols[name](shop.transportOptions);
+    const read = async (): Promise<void> => {
+      for await (const _message of client.list(ask(), { timeoutMs: 200 }));
+    };
+    await expect(read()).rejects.toMatchObject({ code: Code.DeadlineExceeded });
+    expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 1 });
+    await expect(client.fill(one(), { timeoutMs: 200 })).rejects.toMatchObject({
+      code: Code.DeadlineExceeded,
+    });
+    expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 2 });
+  },
+);
