@@ -1,5 +1,5 @@
 /**
- * @connectrpc/connect, imported with the first call, so that the subpath loads without it.
+ * The package @connectrpc/connect, imported with the first call, so that the subpath loads without it.
  *
  * Only its class of errors is used, which everybody who makes calls has loaded by then: Connect's own transports pass
  * on what is a ConnectError, and make a guess of anything else.
