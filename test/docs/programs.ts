@@ -5,7 +5,7 @@
  * a program has the number that it has on its page, so that errors point there.
  */
 import { execFile } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Block } from "./blocks.ts";
@@ -20,6 +20,8 @@ export interface Program {
 }
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
+/** What programs find beside them, as if a tool had generated it. */
+const modules = fileURLToPath(new URL("modules", import.meta.url));
 const tool = (name: string): string => join(root, "node_modules/.bin", name);
 
 export function programsOf(blocks: readonly Block[]): readonly Program[] {
@@ -54,6 +56,7 @@ export class Workshop implements Disposable {
   async check(programs: readonly Program[]): Promise<ReadonlyMap<string, readonly string[]>> {
     const errors = new Map<string, string[]>(programs.map(({ name }) => [name, []]));
     for (const [i, program] of programs.entries()) this.#write(`check/${i}.ts`, textOf(program.blocks));
+    cpSync(modules, join(this.#folder, "check"), { recursive: true });
     this.#write("check/tsconfig.json", JSON.stringify(compilerConfig));
     const { output } = await run(tool("tsc"), ["-p", "check", "--pretty", "false"], this.#folder, 60_000);
     let current: string[] | undefined;
@@ -77,6 +80,7 @@ export class Workshop implements Disposable {
     const name = `run/${program.name.replace(/[^\w.-]/g, "-")}`;
     this.#write(`${name}/program.ts`, "");
     const folder = join(this.#folder, name);
+    cpSync(modules, folder, { recursive: true });
     await using setup = await (program.setup === undefined ? nothing : startSetup(program.setup, folder));
     const blocks = program.blocks.filter((block) => block.runs);
     this.#write(`${name}/program.ts`, withAddresses(textOf(blocks), setup.addresses));

@@ -1,0 +1,229 @@
+/**
+ * The stream of one attempt: waits for a connection, is opened, and is watched until it is over.
+ *
+ * Connect's transport is given the stream itself and reads and writes it. Here only events are listened to, before the
+ * transport listens: what is known when it hears of an end is known here already.
+ */
+import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
+import type { Attempt } from "../core/attempt.ts";
+import { outcomeOfError } from "../core/classify.ts";
+import { describeError, errorCode } from "../core/errors.ts";
+import { failure, ignored, type Outcome } from "../core/outcome.ts";
+import { grpcCodeOf } from "./classify.ts";
+import { Code } from "./code.ts";
+import { connectErrorOf } from "./connect-errors.ts";
+import { connectError } from "./connect-peer.ts";
+import { cancel, enhanceYourCalm, nameOf, noError, outcomeOfFarewell, refusedStream } from "./http2-codes.ts";
+import type { Loss, NodeSession, Passenger } from "./node-session.ts";
+import type { NodeSessions, Waiter } from "./node-sessions.ts";
+
+/** With these http2 refuses to open a stream because of the connection that it would be on. */
+const sessionErrors: ReadonlySet<string> = new Set([
+  "ERR_HTTP2_INVALID_SESSION",
+  "ERR_HTTP2_GOAWAY_SESSION",
+  "ERR_HTTP2_OUT_OF_STREAMS",
+]);
+
+/** How a stream failed without an answer, or did not come about. */
+export interface StreamFault extends Loss {
+  /** The node has provably not processed it. */
+  readonly isUnprocessed: boolean;
+}
+
+/** Whoever sent the attempt. */
+export interface StreamListener {
+  /** The transport may have it. */
+  opened(carried: CarriedStream, stream: ClientHttp2Stream): void;
+  /** It never was opened. */
+  unopened(carried: CarriedStream, fault: StreamFault): void;
+  /** Response headers are here. */
+  headed(carried: CarriedStream, status: number): void;
+  /** Trailers are here: what they say of it will stand. Messages before them may not have been read yet. */
+  trailed(carried: CarriedStream): void;
+  /** Whoever reads it gave it up. */
+  closedByCaller(carried: CarriedStream, code: number): void;
+  /** It was read to its end, or it broke. Called once after `opened`, unless stopped. */
+  ended(carried: CarriedStream): void;
+}
+
+export class CarriedStream implements Waiter, Passenger {
+  readonly attempt: Attempt;
+  status = 0;
+  headers: IncomingHttpHeaders | undefined = undefined;
+  trailers: IncomingHttpHeaders | undefined = undefined;
+  readonly #sessions: NodeSessions;
+  readonly #headers: OutgoingHttpHeaders;
+  readonly #listener: StreamListener;
+  readonly #now: () => number;
+  #state: "new" | "waiting" | "open" | "over" = "new";
+  #session: NodeSession | undefined = undefined;
+  #stream: ClientHttp2Stream | undefined = undefined;
+  #close: ClientHttp2Stream["close"] | undefined = undefined;
+  #loss: Loss | undefined = undefined;
+  #gaveUp = false;
+  /** `open` has not returned yet. */
+  #isOpening = false;
+
+  constructor(
+    attempt: Attempt,
+    sessions: NodeSessions,
+    headers: OutgoingHttpHeaders,
+    listener: StreamListener,
+    now: () => number,
+  ) {
+    this.attempt = attempt;
+    this.#sessions = sessions;
+    this.#headers = headers;
+    this.#listener = listener;
+    this.#now = now;
+  }
+
+  /** Whether whoever reads it gave it up. */
+  get gaveUp(): boolean {
+    return this.#gaveUp;
+  }
+
+  /** It waits for its turn on the node's connections, which other calls of ours have in use. */
+  get isInLine(): boolean {
+    return this.#state === "waiting" && this.#sessions.isInLine(this);
+  }
+
+  /** Nothing has been sent. */
+  get isUnsent(): boolean {
+    return this.#stream === undefined || this.#stream.pending;
+  }
+
+  /** Why there is no answer; undefined while there may be one, and when there is. */
+  get fault(): StreamFault | undefined {
+    const stream = this.#stream;
+    if (grpcCodeOf(this.headers, this.trailers) !== undefined) return undefined;
+    const isUnprocessed = this.#isUnprocessed();
+    if (this.#loss !== undefined) return { ...this.#loss, isUnprocessed };
+    if (stream === undefined || !(stream.closed || stream.destroyed)) return undefined;
+    const { rstCode } = stream;
+    if (rstCode === noError) {
+      if (this.status > 0) return undefined;
+      const error = new Error("the stream was closed without an answer");
+      return { error, outcome: failure("reset", "stream closed without an answer"), isUnprocessed };
+    }
+    const error = stream.errored ?? new Error(`the stream was reset with ${nameOf(rstCode ?? cancel)}`);
+    return { error, outcome: this.#outcomeOfReset(rstCode ?? cancel), isUnprocessed };
+  }
+
+  /** Opens it now or when there is a connection; the listener is told, at once perhaps. */
+  open(): void {
+    this.#state = "waiting";
+    this.#isOpening = true;
+    this.#sessions.acquire(this);
+    this.#isOpening = false;
+  }
+
+  /** Gives it up: nothing more is told of it. */
+  stop(error: Error): void {
+    if (this.#state === "waiting") this.#sessions.leave(this);
+    const wasOpen = this.#state === "open";
+    this.#over();
+    if (!wasOpen || this.#gaveUp) return;
+    this.#close?.call(this.#stream, cancel);
+    this.#stream?.destroy(connectErrorOf(error));
+  }
+
+  granted(session: NodeSession): void {
+    let stream: ClientHttp2Stream;
+    session.board(this);
+    try {
+      stream = session.request(this.#headers);
+    } catch (error) {
+      session.leave(this);
+      const isClosing = sessionErrors.has(errorCode(error) ?? "");
+      if (isClosing) session.retire();
+      // What is wrong with the headers would be wrong elsewhere too.
+      const outcome = isClosing
+        ? ignored("closing", "connection closing")
+        : ignored("call", describeError(error));
+      this.#refuse({ error: error as Error, outcome });
+      return;
+    }
+    this.#session = session;
+    this.#stream = stream;
+    this.#state = "open";
+    if (!this.#isOpening) this.attempt.sent(this.#now());
+    this.#watch(stream);
+    this.#listener.opened(this, stream);
+  }
+
+  refused(loss: Loss): void {
+    this.#refuse(loss);
+  }
+
+  connectionLost(loss: Loss): void {
+    this.#loss = loss;
+    const code = this.#gaveUp ? Code.Canceled : Code.Unavailable;
+    this.#stream?.destroy(connectError(`connection lost: ${loss.error.message}`, code, loss.error));
+    this.#finish();
+  }
+
+  #watch(stream: ClientHttp2Stream): void {
+    stream.on("response", (headers) => {
+      this.status = headers[":status"] ?? 0;
+      this.headers = headers;
+      if (this.#state === "open") this.#listener.headed(this, this.status);
+    });
+    stream.on("trailers", (trailers) => {
+      // The messages before them may not have been read yet: the stream is over when it is closed.
+      this.trailers = trailers;
+      if (this.#state === "open") this.#listener.trailed(this);
+    });
+    stream.on("error", () => this.#finish());
+    stream.on("close", () => this.#finish());
+    // The transport has no other way to say that nobody waits any more.
+    const close = stream.close;
+    this.#close = close;
+    stream.close = (code, callback) => {
+      const isFirst = this.#state === "open" && !stream.closed;
+      if (isFirst) this.#gaveUp = true;
+      close.call(stream, code, callback);
+      if (isFirst) this.#listener.closedByCaller(this, code ?? noError);
+    };
+  }
+
+  #refuse(loss: Loss): void {
+    if (this.#state !== "waiting") return;
+    this.#over();
+    this.#loss = loss;
+    this.#listener.unopened(this, { ...loss, isUnprocessed: true });
+  }
+
+  #finish(): void {
+    if (this.#state !== "open") return;
+    this.#over();
+    this.#listener.ended(this);
+  }
+
+  #over(): void {
+    this.#state = "over";
+    this.#session?.leave(this);
+  }
+
+  #isUnprocessed(): boolean {
+    const stream = this.#stream;
+    if (stream === undefined) return true;
+    if (this.status > 0) return false;
+    const { farewell } = this.#session ?? {};
+    if (stream.rstCode === refusedStream && this.#loss === undefined) return true;
+    if (stream.id === undefined) return true;
+    return farewell !== undefined && stream.id > farewell.lastId;
+  }
+
+  #outcomeOfReset(code: number): Outcome {
+    const { farewell } = this.#session ?? {};
+    const isLeaving = farewell !== undefined && (farewell.code !== noError || code === refusedStream);
+    // The streams of a session that a GOAWAY ends hear of it before the session does.
+    if (isLeaving) return outcomeOfFarewell(farewell.code);
+    if (code === refusedStream) return failure("reset", "stream refused");
+    const { errored } = this.#stream ?? {};
+    const known = errored === null || errored === undefined ? undefined : outcomeOfError(errored);
+    if (known?.kind === "failure" && known.reason === "reset") return known;
+    return failure("reset", code === enhanceYourCalm ? "ENHANCE_YOUR_CALM" : nameOf(code));
+  }
+}

@@ -1,0 +1,86 @@
+/** One service as all its transports share it: the cluster, the connections to its nodes, and the calls under way. */
+import { randomUUID } from "node:crypto";
+import type { CallRules } from "../cluster/call-rules.ts";
+import type { Cluster } from "../cluster/cluster.ts";
+import { BalancerError } from "../core/errors.ts";
+import { connectErrorOf } from "./connect-errors.ts";
+import type { RpcAttempt } from "./rpc-attempt.ts";
+import { Sessions } from "./sessions.ts";
+
+/** On the way from the interceptor to the session manager only: says whose attempt a request is. Never sent. */
+export const attemptHeader = "evenkeel-attempt";
+
+export class ConnectService {
+  readonly cluster: Cluster;
+  readonly sessions: Sessions;
+  /** For calls with one message each way. */
+  readonly unaryRules: CallRules;
+  /** A stream has the time that its caller or its handler gives it, and its answer may begin late. */
+  readonly streamRules: CallRules;
+  /** Attempts that the interceptor has made and the session manager has not seen yet. */
+  readonly #announced: Map<string, RpcAttempt> = new Map();
+  /** Nobody else knows it: a header that a program passes on from its own callers claims nothing. */
+  readonly #mark: string = randomUUID();
+  #announcements = 0;
+  #closing = false;
+  #activeCalls = 0;
+  #whenIdle: (() => void) | undefined = undefined;
+
+  constructor(cluster: Cluster) {
+    this.cluster = cluster;
+    this.sessions = new Sessions(cluster);
+    this.unaryRules = cluster.rules;
+    this.streamRules = {
+      ...cluster.rules,
+      totalMs: Number.POSITIVE_INFINITY,
+      attemptMs: Number.POSITIVE_INFINITY,
+    };
+  }
+
+  /** @throws ConnectError when no more calls are taken. */
+  assertOpen(): void {
+    if (!this.#closing) return;
+    throw connectErrorOf(new BalancerError("ERR_CLOSED", this.cluster.name, "the balancer is closed"));
+  }
+
+  announce(attempt: RpcAttempt): string {
+    const key = `${this.#mark}-${++this.#announcements}`;
+    this.#announced.set(key, attempt);
+    return key;
+  }
+
+  /** Whether our interceptor wrote it. */
+  isOwn(key: unknown): key is string {
+    return typeof key === "string" && key.startsWith(this.#mark);
+  }
+
+  /** The attempt behind a request; undefined when it is over. */
+  claim(key: string): RpcAttempt | undefined {
+    const attempt = this.#announced.get(key);
+    this.withdraw(key);
+    return attempt;
+  }
+
+  withdraw(key: string): void {
+    this.#announced.delete(key);
+  }
+
+  callStarted(): void {
+    this.#activeCalls++;
+  }
+
+  callEnded(): void {
+    this.#activeCalls--;
+    if (this.#activeCalls === 0) this.#whenIdle?.();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    if (this.#activeCalls > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    this.sessions.close();
+  }
+}

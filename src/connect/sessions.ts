@@ -1,0 +1,68 @@
+/** The connections of a whole service, by node: made when a node is first called, let go of when it has left. */
+import { servernameOf, virtualOrigin } from "../cluster/authority.ts";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Node } from "../core/node.ts";
+import { closedOnOurSide } from "./node-session.ts";
+import { drainedTooLong, NodeSessions } from "./node-sessions.ts";
+
+export class Sessions {
+  readonly #cluster: Cluster;
+  readonly #byNode: Map<Node, NodeSessions> = new Map();
+  readonly #detach: () => void;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    const { nodeSet, tls, connectionCounters } = cluster;
+    const onRenewal = (): void => this.#retireAll();
+    const onGone = (node: Node): void => this.#release(node);
+    const counter = (node: Node) => this.#byNode.get(node)?.counts;
+    tls.listeners.add(onRenewal);
+    nodeSet.goneListeners.add(onGone);
+    connectionCounters.add(counter);
+    this.#detach = () => {
+      tls.listeners.delete(onRenewal);
+      nodeSet.goneListeners.delete(onGone);
+      connectionCounters.delete(counter);
+    };
+  }
+
+  of(node: Node): NodeSessions {
+    let sessions = this.#byNode.get(node);
+    if (sessions === undefined) {
+      sessions = this.#create(node);
+      this.#byNode.set(node, sessions);
+    }
+    return sessions;
+  }
+
+  close(): void {
+    this.#detach();
+    for (const sessions of this.#byNode.values()) sessions.destroy(closedOnOurSide);
+    this.#byNode.clear();
+  }
+
+  #create(node: Node): NodeSessions {
+    const { options, tls } = this.#cluster;
+    const { address } = node.endpoint;
+    return new NodeSessions({
+      ...options.connections,
+      connectMs: options.timeouts.connectMs,
+      clock: options.clock,
+      random: options.random,
+      address,
+      origin: virtualOrigin(address, options),
+      servername: servernameOf(address, options),
+      currentTls: () => tls.current,
+    });
+  }
+
+  /** Certificates were renewed. */
+  #retireAll(): void {
+    for (const sessions of this.#byNode.values()) sessions.retire();
+  }
+
+  #release(node: Node): void {
+    this.#byNode.get(node)?.destroy(drainedTooLong(node.key));
+    this.#byNode.delete(node);
+  }
+}
