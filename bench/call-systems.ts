@@ -1,8 +1,11 @@
 /** The systems whose cost per call is measured: what a program would use to call one of several nodes. */
+import { Client, type ClientOptions, credentials, type ServiceError } from "@grpc/grpc-js";
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { Agent, BalancedPool, type Dispatcher, Pool, fetch as undiciFetch } from "undici";
-import { Balancer, BalancerAgent, withDeadline } from "../src/index.ts";
+import { grpcBalancer } from "../src/grpc/index.ts";
+import { Balancer, BalancerAgent, roundRobin, withDeadline } from "../src/index.ts";
 import { otel } from "../src/telemetry/otel.ts";
+import { getOrder } from "./faults/grpc-method.ts";
 
 export interface System {
   /** One GET to the end of its body; resolves with the body's length. */
@@ -39,6 +42,33 @@ function createAgent(addresses: Addresses): BalancerAgent {
 class IdleReader extends MetricReader {
   protected async onForceFlush(): Promise<void> {}
   protected async onShutdown(): Promise<void> {}
+}
+
+function authority(address: string): string {
+  return new URL(address).host;
+}
+
+/** Unary calls of one client. */
+function grpcSystem(target: string, options: ClientOptions, closed: () => unknown = () => undefined): System {
+  const client = new Client(target, credentials.createInsecure(), options);
+  const request = Buffer.from(JSON.stringify({ id: 42 }));
+  return {
+    call: () =>
+      new Promise((resolve, reject) => {
+        client.makeUnaryRequest(
+          getOrder.path,
+          getOrder.requestSerialize,
+          getOrder.responseDeserialize,
+          request,
+          (error: ServiceError | null, answer?: Buffer) =>
+            error === null ? resolve(answer?.length ?? 0) : reject(error),
+        );
+      }),
+    close: async () => {
+      client.close();
+      await closed();
+    },
+  };
 }
 
 function roundRobinOverPools(addresses: Addresses): System {
@@ -117,6 +147,22 @@ export const groups: Readonly<Record<string, Group>> = {
         connections: { http2: "prior-knowledge", perNode: 1 },
       });
       return { call: () => lengthOf(balancer.request(get)), close: () => balancer.close() };
+    },
+  },
+  grpc: {
+    "grpc-js round_robin": (addresses) => {
+      const config = { loadBalancingConfig: [{ round_robin: {} }] };
+      return grpcSystem(`ipv4:${addresses.map(authority).join(",")}`, {
+        "grpc.service_config": JSON.stringify(config),
+      });
+    },
+    "Evenkeel's grpcBalancer, all defaults on": (addresses) => {
+      const balancer = grpcBalancer({ name: "orders", discovery: addresses });
+      return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
+    },
+    "Evenkeel's grpcBalancer, roundRobin()": (addresses) => {
+      const balancer = grpcBalancer({ name: "orders", discovery: addresses, policy: roundRobin() });
+      return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
     },
   },
   fetch: {

@@ -7,7 +7,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import type { ChainKind } from "../src/cli/chain/messages.ts";
-import { type EpisodeResult, play } from "../test/chain/support/episode.ts";
+import { type EpisodeResult, playUndisturbed } from "../test/chain/support/episode.ts";
 import { failingC, frozenC, overloadedB, retriedC, slowC } from "../test/chain/support/episodes.ts";
 import { type EpisodeFigures, figuresOf, tableOf, whole } from "../test/chain/support/figures.ts";
 import { plot } from "./chain/plot.ts";
@@ -18,7 +18,7 @@ const frozenRuns = new Map<ChainKind, EpisodeResult>();
 
 for (const episode of [frozen, slowC, failingC, retriedC(9.8), overloadedB]) {
   for (const kind of ["evenkeel", "plain"] as const) {
-    const result = await play(episode, kind);
+    const result = await playUndisturbed(episode, kind);
     if (episode === frozen) frozenRuns.set(kind, result);
     all.push(figuresOf(episode.name, kind, result, episode.workersOfB));
     console.error(
@@ -64,10 +64,10 @@ function write(page: string, text: string): void {
 function capacityOf(figures: readonly EpisodeFigures[]): string {
   return figures
     .filter(({ fault }) => fault === overloadedB.name)
-    .map(({ kind, withoutC, capacity }) => {
-      const share = whole((100 * withoutC.during.goodput) / capacity);
+    .map(({ kind, answered, capacity }) => {
+      const share = whole((100 * answered) / capacity);
       const chain = kind === "evenkeel" ? "With Evenkeel" : "over plain undici";
-      return `${chain} ${whole(withoutC.during.goodput)} calls a second were answered in time of the ${whole(capacity)} that B could do (${share}%)`;
+      return `${chain} ${whole(answered)} calls a second were answered in time of the ${whole(capacity)} that B could do (${share}%)`;
     })
     .join(", ")
     .replace("With Evenkeel", "While B was overloaded, with Evenkeel")

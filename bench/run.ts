@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { benchCalls } from "./calls.ts";
 import { benchFaults } from "./faults.ts";
+import { benchGrpcMemory } from "./grpc-memory.ts";
 import { benchPicks } from "./picks.ts";
 import { benchSnapshot } from "./snapshot.ts";
 
@@ -15,7 +16,7 @@ const head = [
 ].join("\n");
 console.log(head);
 const sections = [head];
-for (const bench of [benchCalls, benchPicks, benchSnapshot, benchFaults]) {
+for (const bench of [benchCalls, benchPicks, benchSnapshot, benchGrpcMemory, benchFaults]) {
   const section = await bench();
   console.log(`\n${section}`);
   sections.push(section);

@@ -1,15 +1,18 @@
 /**
  * The servers that the call bench talks to, in one process of their own, answering at once: five ports that speak
- * HTTP/1.1 and one that speaks HTTP/2 over plain TCP.
+ * HTTP/1.1, five that speak gRPC and one that speaks HTTP/2 over plain TCP.
  */
 import { createServer } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { Server, ServerCredentials, type sendUnaryData } from "@grpc/grpc-js";
+import { getOrder } from "./faults/grpc-method.ts";
 
 /** What this process tells when all of them listen. */
 export interface ServerPorts {
   readonly http1: readonly number[];
   readonly http2: number;
+  readonly grpc: readonly number[];
 }
 
 const answer = Buffer.from(JSON.stringify({ id: 42, state: "shipped", items: [1, 2, 3] }));
@@ -33,5 +36,19 @@ http2Server.on("stream", (stream: ServerHttp2Stream) => {
 });
 await new Promise<void>((resolve) => http2Server.listen(0, "127.0.0.1", resolve));
 const http2 = (http2Server.address() as AddressInfo).port;
+const grpc = await Promise.all(
+  Array.from({ length: 5 }, async () => {
+    const server = new Server();
+    server.addService(
+      { getOrder },
+      { getOrder: (_call: unknown, reply: sendUnaryData<Buffer>) => reply(null, answer) },
+    );
+    return new Promise<number>((resolve, reject) => {
+      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) =>
+        error === null ? resolve(port) : reject(error),
+      );
+    });
+  }),
+);
 process.on("disconnect", () => process.exit(0));
-process.send?.({ http1, http2 } satisfies ServerPorts);
+process.send?.({ http1, http2, grpc } satisfies ServerPorts);

@@ -9,7 +9,7 @@ export interface GrpcBehaviour {
   readonly workMs: number;
   /** Calls worked on at once; further ones wait. */
   readonly workers: number;
-  /** From 500 on a call ends at once as INTERNAL. */
+  /** From 500 on a call ends at once as INTERNAL, with 503 as UNAVAILABLE. */
   readonly status: number;
 }
 

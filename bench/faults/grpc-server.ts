@@ -29,7 +29,8 @@ function whenWorkerFree(work: () => void): void {
 
 function handle(_call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>): void {
   // A failing instance fails at once: that is what makes it a sinkhole.
-  if (behaviour.status >= 500) answer({ code: status.INTERNAL, details: "told to fail" });
+  const code = behaviour.status === 503 ? status.UNAVAILABLE : status.INTERNAL;
+  if (behaviour.status >= 500) answer({ code, details: "told to fail" });
   else whenWorkerFree(() => answer(null, body));
 }
 

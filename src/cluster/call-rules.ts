@@ -100,10 +100,13 @@ function openRetry(given: unknown): OptionReader {
 }
 
 function readRetryRules(options: OptionReader, base: RetryRules): RetryRules {
+  const byLevel = options.value("methods") === "idempotency_level";
   return {
     attempts: options.number("attempts", { default: base.attempts, min: 1, max: 100, integer: true }),
     statuses: new Set(options.array("statuses", [...base.statuses]).map(checkStatus)),
-    methods: new Set(options.array("methods", [...base.methods]).map(checkMethod)),
+    methods: byLevel ? new Set() : new Set(options.array("methods", [...base.methods]).map(checkMethod)),
+    byIdempotencyLevel:
+      byLevel || (options.value("methods") === undefined && base.byIdempotencyLevel) || undefined,
     backoffMs: options.number("backoffMs", { default: base.backoffMs, min: 0, max: longestTimerMs }),
     maxBackoffMs: options.number("maxBackoffMs", { default: base.maxBackoffMs, min: 0, max: longestTimerMs }),
   };

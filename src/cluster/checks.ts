@@ -59,6 +59,7 @@ export class Checks {
     return {
       service: options.name,
       address,
+      node,
       origin: virtualOrigin(address, options),
       servername: servernameOf(address, options),
       get tls() {

@@ -229,6 +229,11 @@ export class Cluster implements AsyncDisposable {
     return new ClusterView(this, resolveRules(this.rules, options, "with"));
   }
 
+  /** A connection broke or a server said that it goes: sources that ask at intervals may ask sooner. @internal */
+  wakeDiscovery(): void {
+    this.#guard.wake();
+  }
+
   /** Sends no new calls to a node; false if there is no such node now. Holds if discovery names it again. */
   drain(address: string): boolean {
     return this.#setDrained(address, true);

@@ -20,6 +20,7 @@ import { NodeEvents } from "./node-events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { Outage } from "./outage.ts";
 import { Pickers } from "./pickers.ts";
+import type { Reach } from "./reach.ts";
 import { applySnapshot, type Changes } from "./reducer.ts";
 import { isTriable, type TrialCall, Trials } from "./trials.ts";
 import { WarmUps } from "./warm-ups.ts";
@@ -35,6 +36,8 @@ export class NodeSet {
   readonly nodes: Map<string, Node> = new Map();
   /** Told when a node has left for good, to let go of its connections. */
   readonly goneListeners: Set<(node: Node) => void> = new Set();
+  /** Told when other nodes may be called from now on, before anything is picked. */
+  readonly rebuildListeners: Set<() => void> = new Set();
   /** Told when an outage of all nodes is over: what hangs since then may be begun anew. */
   readonly outageListeners: Set<() => void> = new Set();
 
@@ -76,6 +79,11 @@ export class NodeSet {
     return this.#pickers.own;
   }
 
+  /** Nodes that discovery and the program want called, fit or not. */
+  get eligible(): readonly Node[] {
+    return this.#eligible;
+  }
+
   /** Nodes that wait for a trial call. */
   get trials(): readonly Node[] {
     return this.#trials.waiting;
@@ -113,14 +121,18 @@ export class NodeSet {
     return true;
   }
 
-  /** The node for a call's next attempt; undefined when it has tried all that may be called. */
-  pick(call: TrialCall, now: number): Node | undefined {
+  /**
+   * The node for a call's next attempt; undefined when it has tried all that may be called.
+   *
+   * @param reach what the call's transport can reach now, for one that keeps its connections ready.
+   */
+  pick(call: TrialCall, now: number, reach?: Reach): Node | undefined {
     if (now >= this.#refreshAt) this.refresh(now);
     if (this.#trials.waiting.length > 0) {
-      const node = this.#trials.take(call, this.failingOpen, now);
+      const node = this.#trials.take(call, this.failingOpen, now, reach?.ready);
       if (node !== undefined) return node;
     }
-    const picker = this.#pickers.of(call.rules.zone);
+    const picker = (reach?.pickers ?? this.#pickers).of(call.rules.zone);
     return picker === undefined ? undefined : picker.pick(call);
   }
 
@@ -180,6 +192,25 @@ export class NodeSet {
   blamed(node: Node, outcome: Outcome, now: number): void {
     node.failedBetweenCalls(now);
     if (node.isFit && node.drainCause === undefined) this.#judge(node, outcome, now);
+  }
+
+  /** A transport that connects by itself could not reach the node; no call was under way. */
+  unreached(node: Node, outcome: Outcome, now: number): void {
+    const { health } = node;
+    if (outcome.kind !== "failure") return;
+    if (health.kind === "in") this.blamed(node, outcome, now);
+    else if (health.kind === "out" && health.state === "ejected" && isRefusal(outcome)) {
+      // Its calls failed since it went: it may come back as soon as it can be reached.
+      node.health = { ...health, state: "down", reason: outcome.detail || outcome.reason };
+      this.#events.show(node, now);
+    } else if (health.kind === "probing" && !health.onTrial && isRefusal(outcome)) {
+      this.#takeOut(node, "down", outcome.detail || outcome.reason, now);
+    }
+  }
+
+  /** A connection to the node stands: if it was down, the next call may try it. */
+  reached(node: Node, now: number): void {
+    this.#bringForward(node, now);
   }
 
   /** What a node's active check says now; it may say the same again. */
@@ -267,20 +298,25 @@ export class NodeSet {
   #checkPassed(node: Node, now: number): void {
     const wasFailing = node.check.kind === "failing";
     node.check = { kind: "passing" };
-    const { health } = node;
-    if (wasFailing && health.kind === "in") {
+    if (wasFailing && node.health.kind === "in") {
       node.startAnew();
       this.#warmUps.returned(node, now);
     }
-    // Somebody is there again. An ejected node has passed its check all along, perhaps, and serves its time.
-    if (health.kind === "out" && health.state === "down" && (wasFailing || !node.hastenedByCheck)) {
-      node.hastenedByCheck = true;
-      node.health = { ...health, until: Math.min(health.until, now) };
-      this.refresh(now);
+    if (wasFailing || !node.hastenedByCheck) {
+      if (this.#bringForward(node, now)) node.hastenedByCheck = true;
     }
     if (!wasFailing) return;
     this.#rebuild(now);
     this.#events.show(node, now, "passes its check");
+  }
+
+  /** Somebody is there again. An ejected node was there all along, perhaps, and serves its time. */
+  #bringForward(node: Node, now: number): boolean {
+    const { health } = node;
+    if (health.kind !== "out" || health.state !== "down") return false;
+    node.health = { ...health, until: Math.min(health.until, now) };
+    this.refresh(now);
+    return true;
   }
 
   #judge(node: Node, outcome: Outcome, now: number): void {
@@ -364,6 +400,7 @@ export class NodeSet {
     this.#trials.waiting = trials;
     this.callable = this.failingOpen ? eligible : inService;
     this.#pickers.rebuild(eligible, this.callable);
+    for (const listener of this.rebuildListeners) listener();
     if (wereAllOut && !this.#allOut) this.#hasten(now);
   }
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { systemClock } from "../core/clock.ts";
 import { tcpCheck } from "../health/tcp-check.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
+import { resolveRules, rulesOf } from "./call-rules.ts";
 import { type ClusterOptions, resolveOptions } from "./options.ts";
 
 const least = { name: "orders", discovery: ["http://a"] } as const;
@@ -296,3 +297,24 @@ function deepFreeze<T extends object>(value: T): T {
   }
   return Object.freeze(value);
 }
+
+describe("retry.methods over gRPC", () => {
+  const retryOf = (methods: unknown) =>
+    resolveOptions({ name: "orders", discovery: [], retry: { methods } as { methods: [] } }).retry;
+
+  it("are full paths as they are written, or the word for the methods' own definitions", () => {
+    expect(retryOf(["/shop.Orders/Get", "get"]).methods).toEqual(new Set(["/shop.Orders/Get", "GET"]));
+    expect(retryOf("idempotency_level")).toMatchObject({ methods: new Set(), byIdempotencyLevel: true });
+    expect(() => retryOf("idempotency")).toThrow('retry.methods must be an array, got "idempotency"');
+  });
+
+  it("stay what they are in views that say nothing of them", () => {
+    const base = rulesOf(
+      resolveOptions({ name: "orders", discovery: [], retry: { methods: "idempotency_level" } }),
+    );
+    expect(resolveRules(base, { retry: { attempts: 2 } }, "with").retry.byIdempotencyLevel).toBe(true);
+    expect(
+      resolveRules(base, { retry: { methods: ["GET"] } }, "with").retry.byIdempotencyLevel,
+    ).toBeUndefined();
+  });
+});

@@ -54,8 +54,10 @@ export interface RetryOptions {
   /**
    * Methods that may run twice. Default GET HEAD OPTIONS TRACE PUT DELETE. A call of any method that was
    * provably not sent is tried again regardless, as is one with `idempotent: true` or an Idempotency-Key.
+   * Over gRPC: full paths (`/shop.Orders/Get`), by default none, or `"idempotency_level"` for what the methods'
+   * own definitions say, which `define` hands over. Over Connect the interceptor knows those, and paths add to them.
    */
-  readonly methods?: readonly string[] | undefined;
+  readonly methods?: readonly string[] | "idempotency_level" | undefined;
   /**
    * What all retries together may cost: `ratio` (default 0.2) for each call plus `minPerSecond` (default 10),
    * over 10 s. `false` takes the limit away, and with it the protection against retry storms.

@@ -34,11 +34,20 @@ export class Trials {
     if (node.drainCause === undefined && isTriable(node)) this.waiting = [...this.waiting, node];
   }
 
-  /** The node that this call is to try, if any. */
-  take(call: TrialCall, failingOpen: boolean, now: number): Node | undefined {
+  /**
+   * The node that this call is to try, if any.
+   *
+   * @param within the nodes that the call can reach; all of them without.
+   */
+  take(
+    call: TrialCall,
+    failingOpen: boolean,
+    now: number,
+    within?: { has(node: Node): boolean },
+  ): Node | undefined {
     for (const node of this.waiting) {
       const { health } = node;
-      if (health.kind !== "probing") continue;
+      if (health.kind !== "probing" || within?.has(node) === false) continue;
       if (call.tried.includes(node)) continue;
       // When all are out, a call risks no more on this node than on any other.
       if (!failingOpen && now - health.since < anyCallAfterMs && !call.canRetry) continue;

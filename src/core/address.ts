@@ -68,6 +68,11 @@ export function parseAddress(input: string, defaultScheme: "http" | "https" = "h
   };
 }
 
+/** gRPC's own schemes are those of HTTP/2 by another name: `grpc://` is `http://`, `grpcs://` is `https://`. */
+export function withoutGrpcScheme(address: string): string {
+  return address.replace(/^grpc(s?):\/\//i, "http$1://");
+}
+
 function parseUrl(text: string, input: string): URL {
   // The URL parser drops these silently; in an address they can only be a mistake.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for

@@ -14,6 +14,11 @@ export interface DiscoveryContext {
    * source yields its set again, changed or not: that is what makes it fresh.
    */
   report(error: unknown): void;
+  /**
+   * For a source that asks at intervals: what it adds here is called when the set may have changed (a connection broke,
+   * a server said that it goes), so that it may ask sooner. How soon, and how often, is for the source to bound.
+   */
+  readonly wakers?: Set<() => void> | undefined;
 }
 
 /**
@@ -108,6 +113,11 @@ export interface Policy {
    * @param previous the picker that this one replaces, to take over where it stood.
    */
   build(nodes: readonly Node[], previous?: Picker): Picker;
+  /**
+   * Only for a policy that uses some of the nodes: which of these it would pick from, for transports that keep
+   * connections ready. Depends on nothing but the nodes.
+   */
+  candidates?(nodes: readonly Node[]): readonly Node[];
   /**
    * Only for a policy that keeps averages of its own: told of each attempt that says how fast or how well a node
    * answers. A good answer comes as a success at its final headers; whatever ends otherwise, when it ends. A body

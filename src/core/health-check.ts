@@ -2,6 +2,7 @@
 import type { Dispatcher } from "undici";
 import type { Address } from "./address.ts";
 import type { Clock } from "./clock.ts";
+import type { Node } from "./node.ts";
 import type { Random } from "./random.ts";
 
 /** The node that is checked, and what a check needs to reach it as calls do. */
@@ -9,6 +10,8 @@ export interface CheckTarget {
   /** The service that the node belongs to. */
   readonly service: string;
   readonly address: Address;
+  /** The node itself, for a check that is made over the connections of a transport. */
+  readonly node?: Node | undefined;
   /** Gives the Host header that the node's calls have; connections go to `address` whatever it says. */
   readonly origin: URL;
   /** The name that the certificate of an https node must carry. */

@@ -133,6 +133,11 @@ export class Guard {
     } else this.#subscribe(this.#discovery.subscribe.bind(this.#discovery));
   }
 
+  /** The set may have changed: a source that asks at intervals may ask sooner. */
+  wake(): void {
+    this.#watcher.wake();
+  }
+
   /** A connection or a check to this endpoint failed: if it is suspect, it is dropped now. */
   confirmGone(key: string): void {
     this.#set.confirmGone(key);

@@ -17,6 +17,14 @@ function record(discovery: ListDiscovery): { readonly sets: string[][]; readonly
 }
 
 describe("list", () => {
+  it("holds addresses of gRPC as they are written, and finds them in any spelling", () => {
+    const nodes = list(["grpc://10.0.0.1:50051", "grpcs://10.0.0.2:50051"]);
+    expect(addressesOf(nodes)).toEqual(["grpc://10.0.0.1:50051", "grpcs://10.0.0.2:50051"]);
+    expect(nodes.remove("10.0.0.1:50051")).toBe(true);
+    expect(nodes.remove("https://10.0.0.2:50051")).toBe(true);
+    expect(nodes.endpoints).toEqual([]);
+  });
+
   it("hands the present set and every change to each subscriber at once", () => {
     const nodes = list(["http://a"]);
     const one = record(nodes);

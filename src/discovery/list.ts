@@ -4,7 +4,7 @@
  * A registry may be wrong, so what it says is guarded; what the program says is done at once. A bad endpoint is
  * a mistake in the program here, and throws where it is made, with nothing changed.
  */
-import { parseAddress } from "../core/address.ts";
+import { parseAddress, withoutGrpcScheme } from "../core/address.ts";
 import type { Discovery, DiscoveryContext } from "../core/contracts.ts";
 import { checkEndpoint, type Endpoint } from "../core/endpoint.ts";
 
@@ -80,11 +80,13 @@ export class ListDiscovery implements Discovery {
    * @throws RangeError for what is not an address.
    */
   remove(address: string): boolean {
-    const key = parseAddress(address).text;
+    const key = parseAddress(withoutGrpcScheme(address)).text;
     let rest = this.#entries.filter((entry) => entry.key !== key);
     if (rest.length === this.#entries.length) {
-      const secureKey = parseAddress(address, "https").text;
-      rest = rest.filter(({ endpoint }) => parseAddress(endpoint.address, "https").text !== secureKey);
+      const secureKey = parseAddress(withoutGrpcScheme(address), "https").text;
+      rest = rest.filter(
+        ({ endpoint }) => parseAddress(withoutGrpcScheme(endpoint.address), "https").text !== secureKey,
+      );
     }
     if (rest.length === this.#entries.length) return false;
     this.#replace(rest);
@@ -162,7 +164,8 @@ function createEntry(given: Endpoint | string, name: string): Entry {
   }
   let key: string;
   try {
-    key = checkEndpoint(source).address.text;
+    // A list may serve gRPC. Who cannot call such an address refuses it where it is used.
+    key = checkEndpoint({ ...source, address: withoutGrpcScheme(source.address) }).address.text;
   } catch (error) {
     throw new RangeError(`${name}: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,

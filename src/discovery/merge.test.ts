@@ -1,5 +1,6 @@
 /** Tests of several sources as one, over sources that are played by hand, in virtual time. */
 import { describe, expect, it } from "vitest";
+import type { Discovery } from "../core/contracts.ts";
 import { discoveryContract } from "../testing/discovery-contract.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { PlayedSource } from "../testing/played-source.ts";
@@ -24,6 +25,29 @@ describe("merge", () => {
     b.push("10.0.0.1:80", "http://[::ffff:10.0.0.2]", "https://10.0.0.2", "unix:/run/a", "unix:/run//a");
     await clock.advanceAsync(0);
     expect(events).toEqual(["http://10.0.0.1:80, http://10.0.0.2:80, https://10.0.0.2, unix:/run/a"]);
+  });
+
+  it("tells its sources when they may ask sooner, and leaves nothing behind", async () => {
+    const woken: string[] = [];
+    const sleepy = (name: string): Discovery => ({
+      async *watch({ signal, wakers }) {
+        wakers?.add(() => woken.push(name));
+        yield [{ address: `http://${name}` }];
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      },
+    });
+    const controller = new AbortController();
+    const wakers = new Set<() => void>();
+    const { signal } = controller;
+    const source = merge(sleepy("a"), sleepy("b"), { clock: new ManualClock() });
+    const sets = source.watch({ service: "orders", signal, wakers, report: () => {} });
+    const iterator = sets[Symbol.asyncIterator]();
+    await iterator.next();
+    for (const wake of wakers) wake();
+    expect(woken).toEqual(["a", "b"]);
+    controller.abort();
+    await iterator.next();
+    expect(wakers.size).toBe(0);
   });
 
   it("goes on without a source that has not answered in time, and takes it in when it does", async () => {

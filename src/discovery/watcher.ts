@@ -36,6 +36,7 @@ export interface WatcherOptions {
 /** One watch, from the call of `watch` to its end. */
 interface Session {
   readonly controller: AbortController;
+  readonly wakers: Set<() => void>;
   iterator: AsyncIterator<readonly Endpoint[]> | undefined;
   firstSnapshotAt: number | undefined;
   burst: number;
@@ -65,6 +66,7 @@ export class Watcher {
     if (this.#closed || this.#session !== undefined || this.#backoff !== undefined) return;
     const session: Session = {
       controller: new AbortController(),
+      wakers: new Set(),
       iterator: undefined,
       firstSnapshotAt: undefined,
       burst: 0,
@@ -85,6 +87,11 @@ export class Watcher {
     this.start();
   }
 
+  /** The set may have changed: a source that asks at intervals may ask sooner. */
+  wake(): void {
+    for (const wake of [...(this.#session?.wakers ?? [])]) wake();
+  }
+
   close(): void {
     this.#closed = true;
     this.#backoff?.cancel();
@@ -97,6 +104,7 @@ export class Watcher {
     const context: DiscoveryContext = {
       service,
       signal: session.controller.signal,
+      wakers: session.wakers,
       report: (error) => {
         if (this.#session === session) this.#events.failed(error);
       },

@@ -45,6 +45,8 @@ export function withShadow(policy: Policy, shadow: Policy): ShadowedPolicy {
       const real = policy.build(nodes, before === undefined ? previous : before.real);
       return new ShadowedPicker(real, shadow.build(nodes, before?.shadow), tally);
     },
+    // Without it a transport would connect to all nodes; the shadow sends nothing.
+    ...(policy.candidates && { candidates: policy.candidates.bind(policy) }),
     observe(node, latencyMs, outcome, now): void {
       policy.observe?.(node, latencyMs, outcome, now);
       shadow.observe?.(node, latencyMs, outcome, now);

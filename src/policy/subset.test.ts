@@ -6,6 +6,7 @@ import type { Node } from "../core/node.ts";
 import { success } from "../core/outcome.ts";
 import { createCall, createNodes, equalWeights } from "../testing/policy-contract.ts";
 import { roundRobin } from "./round-robin.ts";
+import { withShadow } from "./shadow.ts";
 import { subset } from "./subset.ts";
 
 /** The nodes that a client's inner policy is given. */
@@ -106,4 +107,11 @@ test("options that are missing or out of range are refused", () => {
   expect(() => subset({ size: 0 })).toThrow(RangeError);
   expect(() => subset({ size: 5, clientId: "" })).toThrow(TypeError);
   expect(() => subset({ size: 5, policy: {} as never })).toThrow("subset.policy must have a method build()");
+});
+
+test("says whom it would pick from, to transports that keep connections ready, a shadow or not", () => {
+  const policy = subset({ size: 20, clientId: "a", policy: roundRobin() });
+  expect(policy.candidates?.(hundred)).toEqual(chosen(hundred, 20, "a"));
+  expect(withShadow(policy, roundRobin()).candidates?.(hundred)).toEqual(chosen(hundred, 20, "a"));
+  expect(withShadow(roundRobin(), policy).candidates).toBeUndefined();
 });

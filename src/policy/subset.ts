@@ -55,8 +55,14 @@ export function subset(options: SubsetOptions): Policy {
   return {
     name: `subset of ${policy.name}`,
     build: (nodes, previous) => policy.build(choose(nodes, size, high, low), previous),
+    candidates: (nodes) => choose(nodes, size, high, low),
     observe: (node, latencyMs, outcome, now) => policy.observe?.(node, latencyMs, outcome, now),
   };
+}
+
+/** As many of the nodes as that, always the same for this process. @internal */
+export function chooseSubset(nodes: readonly Node[], size: number): readonly Node[] {
+  return choose(nodes, size, hashString(thisProcess), hashString(thisProcess, 1));
 }
 
 /** The nodes of least rank, in the order of the set. */

@@ -8,8 +8,10 @@ export interface RetryRules {
   readonly attempts: number;
   /** Response statuses after which the call is tried again. */
   readonly statuses: ReadonlySet<number>;
-  /** Methods that may run twice, upper case. */
+  /** Methods that may run twice: of HTTP in upper case, of gRPC full paths. */
   readonly methods: ReadonlySet<string>;
+  /** Of gRPC, whether a method may run twice is taken from its definition. */
+  readonly byIdempotencyLevel?: boolean | undefined;
   readonly backoffMs: number;
   readonly maxBackoffMs: number;
 }

@@ -62,6 +62,7 @@ function watch(server: PlayedServer, options: DnsOptions = { port: 80 }, random 
   controllers.push(controller);
   const sets: string[][] = [];
   const events: string[] = [];
+  const wakers = new Set<() => void>();
   const { signal } = controller;
   const dns = new DnsWatch(resolveDnsOptions(options), {
     createLookup: () => server.createLookup(),
@@ -70,13 +71,13 @@ function watch(server: PlayedServer, options: DnsOptions = { port: 80 }, random 
   });
   const ended = (async () => {
     const report = (error: unknown): void => void events.push((error as Error).message);
-    for await (const set of dns.run({ service: "orders", signal, report })) {
+    for await (const set of dns.run({ service: "orders", signal, report, wakers })) {
       const texts = set.map(({ address, weight, priority }) => [address, weight, priority].join(" ").trim());
       sets.push(texts);
       events.push(texts.join(", "));
     }
   })();
-  return { clock, controller, sets, events, ended };
+  return { clock, controller, sets, events, ended, wakers };
 }
 
 const srv = (name: string, priority = 0, weight = 1): SrvRecord => ({ name, port: 80, priority, weight });
@@ -272,4 +273,27 @@ describe("DNS as a source", () => {
     };
   });
   for (const { name, run } of contract) it(name, run);
+});
+
+it("asks sooner when it is woken, but no sooner than minRefreshMs after it last asked", async () => {
+  const server = new PlayedServer();
+  server.ttl = 60;
+  server.zone.set("A orders", ["10.0.0.1"]);
+  const { clock, wakers } = watch(server, { port: 80, type: "A", minRefreshMs: 1_000 });
+  const settle = async (ms: number): Promise<void> => {
+    await clock.advanceAsync(ms);
+  };
+  await settle(0);
+  expect(server.asked).toHaveLength(1);
+  for (const wake of wakers) wake();
+  await settle(900);
+  expect(server.asked).toHaveLength(1);
+  await settle(100);
+  expect(server.asked).toHaveLength(2);
+  await settle(10_000);
+  expect(server.asked).toHaveLength(2);
+  for (const wake of wakers) wake();
+  await settle(0);
+  expect(server.asked).toHaveLength(3);
+  expect(wakers.size).toBe(1);
 });

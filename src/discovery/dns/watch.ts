@@ -40,7 +40,12 @@ export class DnsWatch {
     this.#targets = new Targets(surroundings.clock);
   }
 
-  async *run({ service, signal, report }: DiscoveryContext): AsyncGenerator<readonly Endpoint[], void, void> {
+  async *run({
+    service,
+    signal,
+    report,
+    wakers,
+  }: DiscoveryContext): AsyncGenerator<readonly Endpoint[], void, void> {
     const { name = service, clearAfter, minRefreshMs, maxRefreshMs } = this.#options;
     const { clock, random } = this.#surroundings;
     checkName(name, "the service's name");
@@ -64,7 +69,7 @@ export class DnsWatch {
           last = round.endpoints;
           if (isNews) yield last;
           if (isNews || doubt !== doubtBefore) for (const error of round.errors) report(error);
-          await sleep(clock, refresh.afterRecords(round.ttlMs), signal);
+          await this.#rest(refresh.afterRecords(round.ttlMs), signal, wakers);
           continue;
         }
         denials = round.kind === "none" ? denials + 1 : 0;
@@ -82,6 +87,18 @@ export class DnsWatch {
       signal.removeEventListener("abort", close);
       close();
     }
+  }
+
+  /** Until the time to live ends, or somebody has reason to believe that the records have changed. */
+  async #rest(ms: number, signal: AbortSignal, wakers: Set<() => void> | undefined): Promise<void> {
+    const { clock } = this.#surroundings;
+    const leastMs = Math.min(ms, this.#options.minRefreshMs);
+    const waking = new AbortController();
+    const wake = (): void => waking.abort();
+    wakers?.add(wake);
+    await sleep(clock, leastMs, signal);
+    await sleep(clock, ms - leastMs, AbortSignal.any([signal, waking.signal]));
+    wakers?.delete(wake);
   }
 
   async #ask(name: string): Promise<Round> {

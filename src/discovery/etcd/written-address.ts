@@ -1,5 +1,5 @@
 /** Addresses as Go services write them: `host:port` in one field, the scheme elsewhere or nowhere. */
-import { parseAddress } from "../../core/address.ts";
+import { parseAddress, withoutGrpcScheme } from "../../core/address.ts";
 import type { Instance } from "../../core/contracts.ts";
 
 export interface WrittenAddress {
@@ -10,8 +10,7 @@ export interface WrittenAddress {
 
 /** @throws RangeError for an address that other machines cannot connect to. */
 export function writtenAddress({ address, service }: Pick<Instance, "address" | "service">): WrittenAddress {
-  // gRPC's own schemes are HTTP/2's with another name.
-  const { scheme, hostname, port } = parseAddress(address.replace(/^grpc(s?):\/\//i, "http$1://"));
+  const { scheme, hostname, port } = parseAddress(withoutGrpcScheme(address));
   if (scheme === "unix") {
     throw new RangeError(`${service}: ${address} cannot be announced in etcd, only host and port can`);
   }

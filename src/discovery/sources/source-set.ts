@@ -45,6 +45,10 @@ export class SourceSet implements Disposable {
   readonly #sources: readonly Discovery[];
   readonly #surroundings: Surroundings;
   readonly #watchers: (Watcher | undefined)[];
+  /** Whoever may ask sooner is told so, as this one is. */
+  readonly #wakeSources = (): void => {
+    for (const watcher of this.#watchers) watcher?.wake();
+  };
   #changed = false;
   #wake: () => void = () => {};
 
@@ -53,6 +57,7 @@ export class SourceSet implements Disposable {
     this.#surroundings = surroundings;
     this.states = sources.map(() => ({ phase: "idle", since: 0, endpoints: undefined, version: 0 }));
     this.#watchers = sources.map(() => undefined);
+    surroundings.context.wakers?.add(this.#wakeSources);
   }
 
   /** Watches a source that is not watched. */
@@ -126,6 +131,7 @@ export class SourceSet implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#surroundings.context.wakers?.delete(this.#wakeSources);
     for (const index of this.#sources.keys()) this.stop(index);
   }
 

@@ -30,6 +30,8 @@ export interface EpisodeFigures {
   readonly memoryGrowth: number;
   /** Requests that C got, a second, while the fault lasted. */
   readonly cRequests: number;
+  /** Good answers a second that came while the fault lasted, whenever their calls were due. */
+  readonly answered: number;
   /** What B's workers could do, a second, by what they took for each request while the fault lasted. */
   readonly capacity: number;
 }
@@ -57,6 +59,10 @@ export function figuresOf(
     last.reduce((total, _, index) => total + of(index), 0);
   const worked = sum((index) => (last[index]?.worked ?? 0) - (first[index]?.worked ?? 0));
   const workedMs = sum((index) => (last[index]?.workedMs ?? 0) - (first[index]?.workedMs ?? 0));
+  const answered = result.all.calls.filter(({ dueMs, tookMs, failure }) => {
+    const endedMs = dueMs + tookMs;
+    return failure === undefined && endedMs >= faultFromMs && endedMs < faultUntilMs;
+  }).length;
   const [cBefore, cAfter] = result.cRequests;
   return {
     fault,
@@ -67,6 +73,7 @@ export function figuresOf(
     mostInflight: Math.max(0, ...samples.flatMap(({ b }) => b.map(({ inflight }) => inflight))),
     memoryGrowth: Math.max(0, ...grown) / mebibyte,
     cRequests: (cAfter - cBefore) / faultSeconds,
+    answered: answered / faultSeconds,
     capacity: (workers * 1_000 * worked) / workedMs,
   };
 }

@@ -55,7 +55,7 @@ function expectAsUsual(before: Figures, later: Figures): void {
   expect(later.worstMedianMs).toBeLessThanOrEqual(before.worstMedianMs + 2 * noiseMs + heldUpMs);
 }
 
-function describe({ kind, withC, withoutC }: EpisodeFigures): string {
+function describe({ kind, withC, withoutC, answered, capacity }: EpisodeFigures): string {
   const phases = ["before", "during", "after"] as const;
   const typical = phases.map((phase) => whole(withoutC[phase].typicalP99Ms)).join(", ");
   const heldUp = phases.map((phase) => `${whole(withoutC[phase].heldUpMs)} ms`).join(", ");
@@ -63,6 +63,6 @@ function describe({ kind, withC, withoutC }: EpisodeFigures): string {
     ...(withoutC[phase].failed > 0 ? [`  ${phase}, without C: ${withoutC[phase].failures}`] : []),
     ...(withC[phase].failed > 0 ? [`  ${phase}, with C: ${withC[phase].failures}`] : []),
   ]);
-  const head = `${kind}: p99 of the typical second ${typical} ms; the machine held up calls by ${heldUp}`;
+  const head = `${kind}: ${whole(answered)} answered/s (B's capacity ${whole(capacity)}); p99 of the typical second ${typical} ms; the machine held up calls by ${heldUp}`;
   return [head, ...failures].join("\n");
 }

@@ -1,0 +1,41 @@
+/** Makes the object behind each call of a channel; grpc-js asks it once for each. */
+import { type experimental, type Metadata, status } from "@grpc/grpc-js";
+import { currentContext } from "../resilience/call-context.ts";
+import { GrpcCall } from "./grpc-call.ts";
+import type { GrpcService } from "./grpc-service.ts";
+import type { ConfiguredMethods } from "./method-config.ts";
+
+/** Of a service that is closed. */
+const refusal: ReturnType<experimental.ConfigSelector["invoke"]> = {
+  methodConfig: { name: [] },
+  pickInformation: {},
+  status: status.UNAVAILABLE,
+  dynamicFilterFactories: [],
+};
+
+export class CallSelector implements experimental.ConfigSelector {
+  /** What the channel's own service config says. */
+  readonly configured: ConfiguredMethods;
+  readonly #service: GrpcService;
+
+  constructor(service: GrpcService, configured: ConfiguredMethods) {
+    this.#service = service;
+    this.configured = configured;
+  }
+
+  invoke(path: string, metadata: Metadata): ReturnType<experimental.ConfigSelector["invoke"]> {
+    const { methods, closing, cluster } = this.#service;
+    if (closing || cluster.closed) return refusal;
+    const method = methods.of(path);
+    return new GrpcCall(
+      this.#service,
+      method,
+      metadata,
+      this.configured.of(path),
+      currentContext()?.priority,
+    );
+  }
+
+  /** Nothing to let go of: all channels of the service share it. */
+  unref(): void {}
+}

@@ -1,0 +1,42 @@
+/**
+ * Which nodes a channel keeps connections to: all of them, up to a limit.
+ *
+ * A client of a large service that connects to every node costs each node a connection for each client. A policy that
+ * uses a subset says which; `connections.total` bounds the others.
+ */
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Node } from "../core/node.ts";
+import { chooseSubset } from "../policy/subset.ts";
+import type { NodeEndpoint } from "./grpc-service.ts";
+
+export function nodesToConnect(
+  endpoints: readonly NodeEndpoint[],
+  cluster: Cluster,
+): readonly NodeEndpoint[] {
+  const { policy, connections } = cluster.options;
+  const isBounded = policy.candidates !== undefined || endpoints.length > connections.total;
+  if (!isBounded) return endpoints;
+  const { callable } = cluster.nodeSet;
+  const named = endpoints.map(({ node }) => node);
+  const fit = callable.filter((node) => named.includes(node));
+  const wanted = new Set<Node>();
+  // Those that it would use, and those in the place of the ones that are out.
+  for (const nodes of [named, fit]) {
+    for (const tier of byPriority(nodes)) {
+      const candidates = policy.candidates?.(tier) ?? tier;
+      for (const node of chooseSubset(candidates, connections.total)) wanted.add(node);
+    }
+  }
+  return endpoints.filter(({ node }) => wanted.has(node));
+}
+
+/** A policy is asked for each tier by itself. */
+function byPriority(nodes: readonly Node[]): readonly (readonly Node[])[] {
+  const tiers = new Map<number, Node[]>();
+  for (const node of nodes) {
+    const tier = tiers.get(node.endpoint.priority);
+    if (tier === undefined) tiers.set(node.endpoint.priority, [node]);
+    else tier.push(node);
+  }
+  return [...tiers.values()];
+}

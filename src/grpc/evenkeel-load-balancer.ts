@@ -1,0 +1,280 @@
+/**
+ * The load-balancing policy of one channel: a connection for each node, and picks by the cluster among those that stand.
+ *
+ * The set of nodes changes in `updateAddressList` only. State of nodes is not kept here, as grpc-js drops a policy with
+ * its statistics when a channel goes idle.
+ */
+import { connectivityState, experimental, Metadata, status } from "@grpc/grpc-js";
+import { Reach } from "../cluster/reach.ts";
+import type { Timer } from "../core/clock.ts";
+import { nodesToConnect } from "./connected-subset.ts";
+import { connectionDefaults } from "./connection-options.ts";
+import { GrpcCall } from "./grpc-call.ts";
+import { type GrpcService, type NodeEndpoint, serviceAttribute } from "./grpc-service.ts";
+import { Leaf } from "./leaf.ts";
+
+const { PickResultType } = experimental;
+const { CONNECTING, READY, TRANSIENT_FAILURE } = connectivityState;
+type Options = Parameters<experimental.LoadBalancer["updateAddressList"]>[2];
+
+export const policyName = "evenkeel";
+
+/**
+ * How long the first calls of a channel wait for further connections once one stands. Without it they would all go to
+ * the node that was quickest to connect. Connections within a data centre take 1 to 10 ms, TLS included.
+ */
+const settleMs = 50;
+/**
+ * How often calls make failed connections be tried again before their pause is over: with no node connected, and with less
+ * than half of them, when the cause is a shared one (as for trials of nodes that are down).
+ */
+const hastenMs = 250;
+const hastenMostMs = 1_000;
+
+const queued: experimental.PickResult = {
+  pickResultType: PickResultType.QUEUE,
+  subchannel: null,
+  status: null,
+  onCallStarted: null,
+  onCallEnded: null,
+};
+
+export class EvenkeelConfig implements experimental.TypedLoadBalancingConfig {
+  static createFromJson(): EvenkeelConfig {
+    return new EvenkeelConfig();
+  }
+
+  getLoadBalancerName(): string {
+    return policyName;
+  }
+
+  toJsonObject(): object {
+    return { [policyName]: {} };
+  }
+}
+
+export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experimental.Picker {
+  readonly #helper: experimental.ChannelControlHelper;
+  #service: GrpcService | undefined = undefined;
+  #reach: Reach | undefined = undefined;
+  #options: Options = {};
+  readonly #leaves: Map<NodeEndpoint["node"], Leaf> = new Map();
+  #endpoints: readonly NodeEndpoint[] = [];
+  /** Since when no node has been connected; the channel's first moment counts. */
+  #unconnectedSince = 0;
+  /** Until when the first calls wait for further connections; undefined until one stands. */
+  #settlesAt: number | undefined = undefined;
+  #hastenedAt = Number.NEGATIVE_INFINITY;
+  #timer: Timer | undefined = undefined;
+  #isScheduled = false;
+  #isOver = false;
+  readonly #onRebuild = (): void => {
+    this.#connectWanted();
+    this.#rebuild();
+    this.#schedule();
+  };
+
+  constructor(helper: experimental.ChannelControlHelper) {
+    this.#helper = helper;
+  }
+
+  getTypeName(): string {
+    return policyName;
+  }
+
+  updateAddressList(
+    endpoints: experimental.StatusOr<experimental.Endpoint[]>,
+    _config: experimental.TypedLoadBalancingConfig,
+    options: Options,
+  ): boolean {
+    const service = options[serviceAttribute] as GrpcService | undefined;
+    if (service === undefined || !endpoints.ok) return false;
+    if (this.#service === undefined) this.#start(service);
+    this.#options = { ...connectionDefaults(service.cluster.options), ...options };
+    this.#endpoints = endpoints.value as experimental.Endpoint[] as NodeEndpoint[];
+    this.#connectWanted();
+    this.#rebuild();
+    this.#update();
+    return true;
+  }
+
+  /** grpc-js says so before each call. */
+  exitIdle(): void {
+    const connected = this.#reach?.ready.size ?? 0;
+    if (connected * 2 >= this.#leaves.size) return;
+    const now = this.#now();
+    if (now - this.#hastenedAt < (connected === 0 ? hastenMs : hastenMostMs)) return;
+    this.#hastenedAt = now;
+    this.resetBackoff();
+  }
+
+  resetBackoff(): void {
+    for (const leaf of this.#leaves.values()) leaf.hasten();
+  }
+
+  destroy(): void {
+    this.#isOver = true;
+    this.#timer?.cancel();
+    this.#service?.cluster.nodeSet.rebuildListeners.delete(this.#onRebuild);
+    for (const leaf of this.#leaves.values()) leaf.destroy();
+    this.#leaves.clear();
+  }
+
+  pick({ extraPickInfo }: experimental.PickArgs): experimental.PickResult {
+    const call: unknown = extraPickInfo;
+    const { cluster } = this.#service as GrpcService;
+    if (!(call instanceof GrpcCall)) return this.#unavailable("the call was not made by this channel");
+    const reach = this.#reach as Reach;
+    const now = cluster.clock.now();
+    if (this.#isSettling(now)) return queued;
+    call.repick();
+    if (!call.affords(now)) return this.#unavailable("retry.budget has nothing left for a hedge");
+    let node = cluster.nodeSet.pick(call, now, reach);
+    if (node === undefined && call.forgetTried()) node = cluster.nodeSet.pick(call, now, reach);
+    const subchannel = node === undefined ? undefined : this.#leaves.get(node)?.subchannel;
+    if (node === undefined || subchannel === undefined) {
+      return this.#isWaiting(now) ? queued : this.#unavailable(this.#describe());
+    }
+    return call.attemptOn(node, subchannel, now) as unknown as experimental.PickResult;
+  }
+
+  #start(service: GrpcService): void {
+    const { nodeSet, options } = service.cluster;
+    this.#service = service;
+    this.#reach = new Reach(nodeSet, options);
+    this.#unconnectedSince = this.#now();
+    nodeSet.rebuildListeners.add(this.#onRebuild);
+  }
+
+  #now(): number {
+    return (this.#service as GrpcService).cluster.clock.now();
+  }
+
+  /** Brings the leaves in line with the nodes that are to be connected. */
+  #connectWanted(): void {
+    const { cluster } = this.#service as GrpcService;
+    const { wanted, ready } = this.#reach as Reach;
+    const endpoints = nodesToConnect(this.#endpoints, cluster);
+    wanted.clear();
+    for (const { node } of endpoints) wanted.add(node);
+    for (const [node, leaf] of this.#leaves) {
+      if (wanted.has(node)) continue;
+      this.#leaves.delete(node);
+      ready.delete(node);
+      leaf.destroy();
+    }
+    const added: Leaf[] = [];
+    for (const endpoint of endpoints) {
+      if (this.#leaves.has(endpoint.node)) continue;
+      const leaf = new Leaf(endpoint, cluster, this.#helper, this.#options, this.#onLeaf);
+      this.#leaves.set(endpoint.node, leaf);
+      added.push(leaf);
+    }
+    // All of them are known before the first reports.
+    for (const leaf of added) leaf.connect();
+  }
+
+  readonly #onLeaf = (leaf: Leaf, wasReady: boolean): void => {
+    const { ready } = this.#reach as Reach;
+    const isReady = leaf.subchannel !== undefined;
+    if (isReady) ready.add(leaf.node);
+    else ready.delete(leaf.node);
+    if (isReady !== wasReady) {
+      const now = this.#now();
+      if (isReady && this.#settlesAt === undefined) this.#settlesAt = now + settleMs;
+      if (ready.size === 0) this.#unconnectedSince = now;
+      // The first is back after all were gone: what kept them away was a shared cause, and its pauses are over for all.
+      if (isReady && ready.size === 1) this.resetBackoff();
+      this.#rebuild();
+      // As grpc-js' own policies do, for a source that looks again only when it is told to.
+      if (wasReady) this.#helper.requestReresolution();
+    }
+    this.#schedule();
+  };
+
+  #rebuild(): void {
+    const { cluster } = this.#service as GrpcService;
+    this.#reach?.rebuild(cluster.options.failOpen && !this.#isConnectingFit());
+  }
+
+  /** Whether a node that is fit is being connected: until that is decided, nodes that are out get nothing. */
+  #isConnectingFit(): boolean {
+    if (this.#now() - this.#unconnectedSince >= this.#connectMs) return false;
+    for (const { node, isConnecting } of this.#leaves.values()) if (isConnecting && node.isFit) return true;
+    return false;
+  }
+
+  get #connectMs(): number {
+    return (this.#service as GrpcService).cluster.options.timeouts.connectMs;
+  }
+
+  #isSettling(now: number): boolean {
+    if (this.#settlesAt === undefined || now >= this.#settlesAt) return false;
+    for (const leaf of this.#leaves.values()) if (leaf.isConnecting) return true;
+    this.#settlesAt = Number.NEGATIVE_INFINITY;
+    return false;
+  }
+
+  /** Whether a node may be at hand soon. */
+  #isWaiting(now: number): boolean {
+    if (now - this.#unconnectedSince >= this.#connectMs) return false;
+    if ((this.#service as GrpcService).cluster.awaitsDiscovery) return true;
+    for (const leaf of this.#leaves.values()) if (leaf.isConnecting) return true;
+    return false;
+  }
+
+  /** Tells grpc-js, which then picks again for the calls that wait; not within a pick or another's change. */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    process.nextTick(() => {
+      this.#isScheduled = false;
+      if (!this.#isOver) this.#update();
+    });
+  }
+
+  #update(): void {
+    const now = this.#now();
+    const { ready, size } = this.#reach as Reach;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const isSettling = this.#isSettling(now);
+    const isWaiting = this.#isWaiting(now);
+    // What is decided by time alone: the wait for a first connection, and the one for further ones.
+    if (isSettling) this.#wakeIn((this.#settlesAt as number) - now);
+    else if (isWaiting && size === 0) this.#wakeIn(this.#unconnectedSince + this.#connectMs - now);
+    if (ready.size > 0) this.#helper.updateState(READY, this, null);
+    else if (isWaiting) this.#helper.updateState(CONNECTING, this, null);
+    else this.#helper.updateState(TRANSIENT_FAILURE, this, this.#describe());
+  }
+
+  #wakeIn(delayMs: number): void {
+    const { clock } = (this.#service as GrpcService).cluster;
+    this.#timer = clock.schedule(() => {
+      this.#rebuild();
+      this.#update();
+    }, delayMs);
+  }
+
+  #unavailable(details: string): experimental.PickResult {
+    return {
+      pickResultType: PickResultType.TRANSIENT_FAILURE,
+      subchannel: null,
+      status: { code: status.UNAVAILABLE, details, metadata: new Metadata() },
+      onCallStarted: null,
+      onCallEnded: null,
+    };
+  }
+
+  #describe(): string {
+    const { cluster } = this.#service as GrpcService;
+    const { name, awaitsDiscovery, options } = cluster;
+    const { connectMs } = options.timeouts;
+    if (awaitsDiscovery) return `${name}: discovery named no node within ${connectMs} ms`;
+    const ready = this.#reach?.ready.size ?? 0;
+    if (ready > 0 || this.#leaves.size === 0) return `${name}: ${cluster.describeNoNode()}`;
+    const errors = Array.from(this.#leaves.values(), ({ node, error }) => `${node.key} ${error}`.trim());
+    const shown = errors.slice(0, 3).join("; ");
+    return `${name}: none of ${errors.length} nodes is connected: ${shown}${errors.length > 3 ? "; ..." : ""}`;
+  }
+}

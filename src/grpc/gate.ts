@@ -1,0 +1,98 @@
+/**
+ * What a call waits at before it is sent, where the service has `limits` or a `breaker`: the cluster's admission.
+ *
+ * grpc-js lets filters take their time over a call's metadata, and starts the call when they give it back. A call that
+ * is refused never reaches a picker.
+ */
+import { Metadata, status } from "@grpc/grpc-js";
+import type { Admission, Applicant, Refusal } from "../cluster/admission.ts";
+import type { CallPriority } from "../core/contracts.ts";
+import type { Deadline } from "../core/deadlines.ts";
+import { rejects } from "../core/events.ts";
+import type { Outcome } from "../core/outcome.ts";
+import type { GrpcCall } from "./grpc-call.ts";
+
+export class Gate implements Applicant, Deadline {
+  readonly priority: CallPriority;
+  readonly endsAt: number;
+  dueAt = 0;
+  heapIndex = -1;
+  readonly #call: GrpcCall;
+  readonly #admission: Admission;
+  #opened: ((pass: Promise<Metadata>) => void) | undefined = undefined;
+  #metadata: Promise<Metadata> | undefined = undefined;
+  #admittedAt: number | undefined = undefined;
+  #ticket: number | undefined = undefined;
+
+  constructor(call: GrpcCall, admission: Admission) {
+    this.#call = call;
+    this.#admission = admission;
+    this.priority = call.priority;
+    this.endsAt = call.endsAt;
+  }
+
+  /** Gives the metadata back when the call may go. */
+  enter(metadata: Promise<Metadata>): Promise<Metadata> {
+    const { clock } = this.#call.cluster;
+    this.#metadata = metadata;
+    return new Promise<Metadata>((resolve) => {
+      this.#opened = resolve;
+      const dueAt = this.#admission.admit(this, clock.now());
+      if (this.#opened === undefined) return;
+      this.dueAt = Math.min(this.endsAt, dueAt);
+      if (this.dueAt < Number.POSITIVE_INFINITY) this.#call.service.deadlines.add(this);
+    });
+  }
+
+  admitted(now: number, ticket: number): void {
+    this.#admittedAt = now;
+    this.#ticket = ticket;
+    this.#call.cluster.callAdmitted(now);
+    this.#open(this.#metadata as Promise<Metadata>);
+  }
+
+  refused({ code, message }: Refusal): void {
+    const { name } = this.#call.cluster;
+    if (rejects.hasSubscribers) rejects.publish({ service: name, code, message });
+    // "Too much" for what is asked for too often or waits too long, "not there" for a service that is given a rest.
+    const isRest = code === "ERR_CIRCUIT_OPEN";
+    this.#open(
+      Promise.reject({
+        code: isRest ? status.UNAVAILABLE : status.RESOURCE_EXHAUSTED,
+        details: `${name}: ${message}`,
+        metadata: new Metadata(),
+      }),
+    );
+  }
+
+  expire(): void {
+    if (this.#opened !== undefined) this.#admission.expired(this);
+  }
+
+  /** A stream's answer has begun: however long it lasts, it is no hang. */
+  answered(now: number): void {
+    if (this.#ticket === undefined || this.#admittedAt === undefined) return;
+    this.#admission.answered(this.#ticket, now - this.#admittedAt, now);
+    this.#ticket = undefined;
+  }
+
+  /** The call is over, whether or not it went through here. */
+  left(outcome: Outcome, now: number): void {
+    this.#call.service.deadlines.remove(this);
+    this.#opened = undefined;
+    const admittedAt = this.#admittedAt;
+    if (admittedAt === undefined) {
+      this.#admission.left(this);
+      return;
+    }
+    const { isStream: isEndless } = this.#call.definition;
+    this.#admission.ended(this.#ticket, outcome, { latencyMs: now - admittedAt, admittedAt, isEndless }, now);
+  }
+
+  #open(pass: Promise<Metadata>): void {
+    this.#call.service.deadlines.remove(this);
+    const opened = this.#opened;
+    this.#opened = undefined;
+    opened?.(pass);
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * One attempt of a gRPC call: what the picker answers, and what stands between grpc-js and the connection.
+ *
+ * The node is reserved when it is picked, since a burst of picks comes before the first call is sent. grpc-js then
+ * creates the call on the subchannel that it was given; this is one, in front of the real one, and so it sees the
+ * attempt's status before grpc-js decides whether to try again, and can end an attempt whose time is up.
+ */
+import { connectivityState, experimental, type Metadata, status } from "@grpc/grpc-js";
+import type { Attempt } from "../core/attempt.ts";
+import type { Deadline } from "../core/deadlines.ts";
+import { attemptEnds, attemptStarts } from "../core/events.ts";
+import { priorityHeader, retryHeader } from "../core/layers.ts";
+import type { Node } from "../core/node.ts";
+import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
+import { failure, ignored, type Outcome } from "../core/outcome.ts";
+import { outcomeOfEnd } from "./classify.ts";
+import type { GrpcCall } from "./grpc-call.ts";
+
+type Subchannel = experimental.SubchannelInterface;
+type RealSubchannel = ReturnType<Subchannel["getRealSubchannel"]>;
+type Listener = Parameters<RealSubchannel["createCall"]>[3];
+type Sent = ReturnType<RealSubchannel["createCall"]>;
+
+/** A status as subchannels report it. */
+export type Status = Parameters<Listener["onReceiveStatus"]>[0];
+
+/** REFUSED_STREAM (RFC 9113, section 7). */
+const refusedStream = 7;
+/** As in `Call`: from this share of the call's time on, running out of it counts against the node. */
+const fairShare = 0.5;
+/** After so many answers without a load report only some are looked at for one. */
+const silentCalls = 16;
+const lookEvery = 8;
+const neverSent = ignored("closing", "the connection went before the call was sent");
+
+export class GrpcAttempt implements Deadline, Listener {
+  readonly attempt: Attempt;
+  readonly #call: GrpcCall;
+  readonly #subchannel: Subchannel;
+  #sent: Sent | undefined = undefined;
+  #listener: Listener | undefined = undefined;
+  /** The answer has begun: from here on nothing is tried again. */
+  #isAnswered = false;
+  /** It went to the connection, which may have refused it. */
+  #isBegun = false;
+  /** What it was ended for from this side. */
+  #verdict: Outcome | undefined = undefined;
+  dueAt = 0;
+  heapIndex = -1;
+
+  // What grpc-js reads of the answer of a picker.
+  readonly pickResultType: experimental.PickResultType.COMPLETE = experimental.PickResultType.COMPLETE;
+  readonly status = null;
+  readonly onCallStarted = null;
+  readonly onCallEnded = null;
+
+  constructor(call: GrpcCall, attempt: Attempt, subchannel: Subchannel) {
+    this.#call = call;
+    this.attempt = attempt;
+    this.#subchannel = subchannel;
+    attempt.isTimed = !call.definition.isStream;
+  }
+
+  get node(): Node {
+    return this.attempt.node;
+  }
+
+  get isSent(): boolean {
+    return this.#sent !== undefined;
+  }
+
+  get isOver(): boolean {
+    return this.attempt.ended;
+  }
+
+  /** Whether the caller can be kept from noticing that it failed. */
+  get mayEndLater(): boolean {
+    return !this.#isAnswered;
+  }
+
+  // What grpc-js asks of the subchannel that it was given.
+
+  get subchannel(): Subchannel {
+    return this as unknown as Subchannel;
+  }
+
+  getConnectivityState(): connectivityState {
+    return this.#subchannel.getConnectivityState();
+  }
+
+  getCallCredentials(): ReturnType<Subchannel["getCallCredentials"]> {
+    return this.#subchannel.getCallCredentials();
+  }
+
+  getChannelzRef(): ReturnType<Subchannel["getChannelzRef"]> {
+    return this.#subchannel.getChannelzRef();
+  }
+
+  getAddress(): string {
+    return this.#subchannel.getAddress();
+  }
+
+  getRealSubchannel(): this {
+    return this;
+  }
+
+  createCall(metadata: Metadata, host: string, method: string, listener: Listener, callId?: number): Sent {
+    this.#listener = listener;
+    this.#isBegun = true;
+    if (this.#call.priority !== "default") metadata.set(priorityHeader, this.#call.priority);
+    if (attemptStarts.hasSubscribers) this.#publishStart(metadata);
+    const sent = this.#subchannel.getRealSubchannel().createCall(metadata, host, method, this, callId);
+    this.#sent = sent;
+    const { service, definition, endsAt } = this.#call;
+    if (definition.isStream) service.streams.add(this);
+    else {
+      this.dueAt = Math.min(endsAt, this.attempt.startedAt + service.cluster.rules.attemptMs);
+      service.deadlines.add(this);
+    }
+    return sent;
+  }
+
+  // What the connection reports.
+
+  onReceiveMetadata(metadata: Metadata): void {
+    this.#isAnswered = true;
+    const { definition, cluster } = this.#call;
+    // How a unary call went is known at its end, which comes with it; a stream's may be hours away.
+    if (definition.isStream && !this.isOver) {
+      const now = cluster.clock.now();
+      cluster.answered(this.attempt, true, now);
+      this.#call.answered(now);
+    }
+    this.#listener?.onReceiveMetadata(metadata);
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as grpc-js declares it
+  onReceiveMessage(message: any): void {
+    this.#listener?.onReceiveMessage(message);
+  }
+
+  onReceiveStatus(ended: Status): void {
+    this.#listener?.onReceiveStatus(this.isOver ? ended : this.#settle(ended));
+  }
+
+  // What the call and the service say.
+
+  /** It was picked, and will not be sent. */
+  abandon(): void {
+    if (!this.isOver) this.#end(neverSent);
+  }
+
+  /** The whole call is over; an attempt that has not ended yet goes with it. */
+  callEnded(code: number, details: string): void {
+    if (this.isOver) return;
+    if (this.#sent === undefined) this.#end(neverSent);
+    else this.#end(this.#outcomeOf(code, details, false));
+  }
+
+  /** Ends it from this side; the caller's call fails, or goes on elsewhere. */
+  cut(code: status, details: string, outcome: Outcome): void {
+    this.#verdict = outcome;
+    this.#sent?.cancelWithStatus(code, details);
+  }
+
+  expire(now: number): void {
+    const { endsAt, cluster } = this.#call;
+    const { attemptMs, totalMs } = cluster.rules;
+    const { name } = cluster;
+    if (now >= endsAt) {
+      const details = `${name}: no answer within ${totalMs} ms, the last attempt at ${this.node.key}`;
+      this.cut(status.DEADLINE_EXCEEDED, details, this.#outcomeOf(status.DEADLINE_EXCEEDED, "", false));
+      return;
+    }
+    // While this process was blocked it could not have read an answer; the node gets that time back.
+    const elapsedMs = this.attempt.elapsedMs(now, cluster.lag.blockedMs(now));
+    if (elapsedMs < attemptMs - 1) {
+      this.dueAt = Math.min(endsAt, now + Math.max(1, attemptMs - elapsedMs));
+      this.#call.service.deadlines.add(this);
+      return;
+    }
+    const within = `no answer within ${attemptMs} ms`;
+    this.cut(status.UNAVAILABLE, `${name}: ${this.node.key} gave ${within}`, failure("timeout", within));
+  }
+
+  /** Another attempt of the call was answered first: how grpc-js tells of it. */
+  #isOvertaken({ code, details }: Status): boolean {
+    return code === status.CANCELLED && details.startsWith("Discarded in favor of");
+  }
+
+  /** Ends the attempt, and gives the status as grpc-js is to see it. */
+  #settle(ended: Status): Status {
+    const isRefused = ended.rstCode === refusedStream;
+    let outcome = this.#verdict ?? this.#outcomeOf(ended.code, ended.details, isRefused);
+    // A lower layer has tried to make it good: the node did its work.
+    if (outcome.kind === "failure" && ended.metadata.get(retryHeader)[0] === "no") {
+      outcome = failure("dependency", outcome.detail);
+    }
+    if (this.#isOvertaken(ended)) this.#call.cluster.overtaken(this.attempt, this.#call.cluster.clock.now());
+    const now = this.#end(outcome);
+    if (ended.code === status.OK) this.#noteLoad(ended.metadata, now);
+    if (ended.code === status.OK || this.#isAnswered) return ended;
+    if (ended.code !== status.UNAVAILABLE && !isRefused) return ended;
+    return this.#call.direct(this, outcome, ended, isRefused, now);
+  }
+
+  #outcomeOf(code: number, details: string, isRefused: boolean): Outcome {
+    let hadItsChance = false;
+    if (code === status.DEADLINE_EXCEEDED && !this.#isAnswered) {
+      const { cluster, startedAt } = this.#call;
+      const now = cluster.clock.now();
+      const waitedMs = this.attempt.waitedMs(now, cluster.lag.blockedMs(now));
+      hadItsChance = waitedMs >= fairShare * (now - startedAt);
+    }
+    const isClosing = this.#subchannel.getConnectivityState() !== connectivityState.READY;
+    return outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance });
+  }
+
+  #end(outcome: Outcome): number {
+    const { cluster, service, definition } = this.#call;
+    const { attempt } = this;
+    const now = cluster.clock.now();
+    if (definition.isStream) service.streams.delete(this);
+    else {
+      service.deadlines.remove(this);
+      if (outcome.kind === "success") cluster.answered(attempt, true, now);
+    }
+    cluster.settle(attempt, outcome, now);
+    if (this.#isBegun && attemptEnds.hasSubscribers) this.#publishEnd(outcome, now);
+    return now;
+  }
+
+  /** What the node says of its load, with a good answer. */
+  #noteLoad(trailers: Metadata, now: number): void {
+    const { node } = this;
+    // To look for a trailer costs a tenth of all that is done here for a call: nodes that say nothing are asked seldom.
+    if (node.report === undefined && node.calls > silentCalls && node.calls % lookEvery !== 0) return;
+    const [written] = trailers.get(loadReportTrailer);
+    if (written === undefined && node.report === undefined) return;
+    node.reported(Buffer.isBuffer(written) ? decodeLoadReport(written) : undefined, now);
+  }
+
+  #publishStart(metadata: Metadata): void {
+    const { cluster, method, path } = this.#call;
+    attemptStarts.publish({
+      service: cluster.name,
+      address: this.node.key,
+      method,
+      path,
+      attempt: this.attempt.number,
+      call: this.#call,
+      addHeader: (name: string, value: string) => metadata.set(name, value),
+    });
+  }
+
+  #publishEnd({ kind, reason, detail }: Outcome, now: number): void {
+    const { cluster, method, path } = this.#call;
+    const { number, latencyMs, startedAt } = this.attempt;
+    attemptEnds.publish({
+      service: cluster.name,
+      address: this.node.key,
+      method,
+      path,
+      attempt: number,
+      call: this.#call,
+      outcome: kind,
+      reason,
+      detail,
+      statusCode: undefined,
+      latencyMs,
+      durationMs: now - startedAt,
+    });
+  }
+}

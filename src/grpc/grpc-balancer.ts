@@ -1,0 +1,162 @@
+/**
+ * A cluster under grpc-js: balancing inside the channel, by a resolver and a policy of ours.
+ *
+ * @example
+ * const orders = grpcBalancer({ name: "orders", discovery: ["10.0.0.1:50051", "10.0.0.2:50051"] });
+ * const client = new OrdersClient(orders.target, credentials.createInsecure(), orders.channelOptions);
+ */
+import type { ClientOptions, ServiceDefinition } from "@grpc/grpc-js";
+import { Cluster } from "../cluster/cluster.ts";
+import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
+import type { ClusterOptions } from "../cluster/options.ts";
+import { withoutGrpcScheme } from "../core/address.ts";
+import type { DiscoveryState } from "../core/observation.ts";
+import { inspectBy, type Summary } from "../core/summary.ts";
+import type { NodeView } from "../core/view.ts";
+import { withGrpcAddresses } from "../discovery/grpc-addresses.ts";
+import { connectionDefaults } from "./connection-options.ts";
+import { GrpcService } from "./grpc-service.ts";
+import { createInterceptor } from "./interceptor.ts";
+import { addService, removeService } from "./services.ts";
+
+export type GrpcBalancerOptions = ClusterOptions;
+
+/**
+ * Balances the calls of all channels that are made with its `target`.
+ *
+ * @param from the options of a cluster of its own, or a cluster that others use as well; that one is left open when the
+ *   balancer closes.
+ * @throws TypeError or RangeError that names the option and the value it got.
+ */
+export function grpcBalancer(from: GrpcBalancerOptions | Cluster): GrpcBalancer {
+  return new GrpcBalancer(from);
+}
+
+/** Made by `grpcBalancer()`. Channels are the program's own, and outlive it as such that reach nobody. */
+export class GrpcBalancer implements AsyncDisposable {
+  static {
+    inspectBy(GrpcBalancer.prototype, ({ cluster }, depth, options) =>
+      cluster.describe("GrpcBalancer", depth, options),
+    );
+  }
+
+  readonly cluster: Cluster;
+  /** What a client is given as its address. */
+  readonly target: string;
+  /**
+   * What a client is given as its options; further ones may be added beside them. Connections get keepalive, quick
+   * reconnects and retries without them as well. Only with the interceptor in them are streams told from unary calls
+   * before they end, and deadlines inherited: an `interceptors` of your own has to hold it too.
+   */
+  readonly channelOptions: ClientOptions & {
+    readonly interceptors: NonNullable<ClientOptions["interceptors"]>;
+  };
+  readonly #service: GrpcService;
+  readonly #ownsCluster: boolean;
+  #closing: Promise<void> | undefined = undefined;
+
+  constructor(from: GrpcBalancerOptions | Cluster) {
+    this.#ownsCluster = !(from instanceof Cluster);
+    if (!(from instanceof Cluster)) refuseUnheard(from);
+    this.cluster =
+      from instanceof Cluster ? from : new Cluster({ ...from, discovery: withGrpcAddresses(from.discovery) });
+    this.#service = new GrpcService(this.cluster);
+    this.target = addService(this.#service);
+    const { host, retry } = this.cluster.options;
+    this.channelOptions = {
+      ...connectionDefaults(this.cluster.options),
+      // With a proxy in the environment grpc-js would ask that one in place of our resolver.
+      "grpc.enable_http_proxy": 0,
+      // grpc-js stops at 5 whatever its policy says.
+      "grpc-node.retry_max_attempts_limit": Math.max(5, retry.attempts),
+      ...(host === undefined ? {} : { "grpc.default_authority": host }),
+      interceptors: [createInterceptor(this.#service.methods)],
+    };
+  }
+
+  get name(): string {
+    return this.cluster.name;
+  }
+
+  /** All nodes as they are now, those that drain included. */
+  get nodes(): readonly NodeView[] {
+    return this.cluster.nodes;
+  }
+
+  /** Whether every node is out and calls go out anyway. */
+  get failingOpen(): boolean {
+    return this.cluster.failingOpen;
+  }
+
+  get discoveryState(): DiscoveryState {
+    return this.cluster.discoveryState;
+  }
+
+  /** See `Cluster.ready`. Connections are made by the first call of a channel, or by its `waitForReady`. */
+  ready(options?: { readonly timeoutMs?: number }): Promise<void> {
+    return this.cluster.ready(options);
+  }
+
+  /** See `Cluster.drain`. */
+  drain(address: string): boolean {
+    return this.cluster.drain(withoutGrpcScheme(address));
+  }
+
+  /** See `Cluster.undrain`. */
+  undrain(address: string): boolean {
+    return this.cluster.undrain(withoutGrpcScheme(address));
+  }
+
+  /** See `Cluster.explain`. */
+  explain(call?: ExplainedCall): Explanation {
+    return this.cluster.explain(call);
+  }
+
+  /** Plain data for logs: what `nodes` says, and how the service is. */
+  toJSON(): Summary {
+    return this.cluster.toJSON();
+  }
+
+  /**
+   * For `retry: { methods: "idempotency_level" }`: hands over the definition of a service, `OrdersClient.service` of
+   * clients by @grpc/proto-loader. grpc-js itself tells of a method only whether it is a stream.
+   */
+  define(service: ServiceDefinition): this {
+    for (const method of Object.values(service)) this.#service.methods.define(method);
+    return this;
+  }
+
+  /** Takes no new calls and waits for those under way. The channels are the program's to close. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    await this.#service.close();
+    removeService(this.#service);
+    if (this.#ownsCluster) await this.cluster.close();
+  }
+}
+
+/** What would be taken and do nothing. A cluster that HTTP calls share may have it. */
+function refuseUnheard({ tls, connections, fallback }: GrpcBalancerOptions): void {
+  for (const [name, value] of Object.entries(tls ?? {})) {
+    if (name === "servername" || value === undefined) continue;
+    throw new TypeError(
+      `tls.${name} is of no use to grpcBalancer: certificates are in the credentials of the client`,
+    );
+  }
+  if (fallback !== undefined) {
+    throw new TypeError("fallback is of no use to grpcBalancer: an interceptor of the client can give one");
+  }
+  if (connections?.factory !== undefined) {
+    throw new TypeError(
+      "connections.factory is of no use to grpcBalancer: its connections are those of grpc-js",
+    );
+  }
+}

@@ -1,0 +1,278 @@
+/**
+ * One gRPC call, as far as balancing goes: what of it the picker may know, where it has been, and whether it is tried
+ * again.
+ *
+ * grpc-js makes the attempts. It asks the `ConfigSelector` once for each call and then hands the same pickInformation
+ * to the picker for each attempt, and the same filters see the end of the whole: this one object is all of these, since
+ * a call must cost little. It ends exactly once, whatever becomes of its attempts.
+ */
+import { type experimental, type Metadata, status } from "@grpc/grpc-js";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { TrialCall } from "../cluster/trials.ts";
+import type { CallPriority } from "../core/contracts.ts";
+import { callEnds, callStarts, retries } from "../core/events.ts";
+import type { Node } from "../core/node.ts";
+import type { Outcome } from "../core/outcome.ts";
+import { retryDelayMs } from "../resilience/retry.ts";
+import { outcomeOfEnd } from "./classify.ts";
+import { Gate } from "./gate.ts";
+import { GrpcAttempt, type Status } from "./grpc-attempt.ts";
+import type { GrpcService } from "./grpc-service.ts";
+import type { MethodConfig } from "./method-config.ts";
+import type { Method } from "./methods.ts";
+
+const noNodes: readonly Node[] = Object.freeze([]);
+/** How a status tells grpc-js when to try again; negative for never (gRFC A6). */
+const pushback = "grpc-retry-pushback-ms";
+
+type Filter = experimental.Filter;
+
+export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<Filter> {
+  readonly service: GrpcService;
+  readonly definition: Method;
+  readonly startedAt: number;
+  /** Until when it must be over, on the cluster's clock; `Infinity` for a stream. */
+  readonly endsAt: number;
+  readonly priority: CallPriority;
+  /** The caller's own methodConfig decides about retries. */
+  readonly isConfigured: boolean;
+  readonly #metadata: Metadata;
+  #tried: Node[] | undefined = undefined;
+  #attempts = 0;
+  #latest: GrpcAttempt | undefined = undefined;
+  /** Attempts before the latest that have not ended, as hedging has them. */
+  #others: GrpcAttempt[] | undefined = undefined;
+  #addedPushback = false;
+  /** Retries that were granted out of the budget. */
+  #extras = 0;
+  #isOver = false;
+  readonly #gate: Gate | undefined;
+
+  // What grpc-js reads of the answer of a ConfigSelector.
+  readonly methodConfig: MethodConfig;
+  readonly status: status = status.OK;
+  readonly dynamicFilterFactories: experimental.FilterFactory<Filter>[];
+
+  /** @param methodConfig the caller's own, which then decides about retries; undefined for ours. */
+  constructor(
+    service: GrpcService,
+    method: Method,
+    metadata: Metadata,
+    methodConfig: MethodConfig | undefined,
+    priority: CallPriority | undefined,
+  ) {
+    const { cluster } = service;
+    const now = cluster.clock.now();
+    this.service = service;
+    this.definition = method;
+    this.startedAt = now;
+    this.endsAt = method.isStream ? Number.POSITIVE_INFINITY : now + cluster.rules.totalMs;
+    this.priority = priority ?? cluster.rules.priority;
+    this.#metadata = metadata;
+    this.methodConfig = methodConfig ?? (method.mayRepeat ? service.repeatConfig(now) : service.methodConfig);
+    this.isConfigured = methodConfig !== undefined;
+    this.dynamicFilterFactories = [this];
+    service.callStarted();
+    cluster.callStarted();
+    this.#gate = cluster.admission && new Gate(this, cluster.admission);
+    if (this.#gate === undefined) cluster.callAdmitted(now);
+    if (callStarts.hasSubscribers) {
+      callStarts.publish({ service: cluster.name, method: this.method, path: method.path, call: this });
+    }
+  }
+
+  /** What the picker is given: the call itself. Their types know texts only. */
+  get pickInformation(): { [key: string]: string } {
+    return this as unknown as { [key: string]: string };
+  }
+
+  // What policies and trials ask.
+
+  get method(): string {
+    return "POST";
+  }
+
+  get path(): string {
+    return this.definition.path;
+  }
+
+  get hashKey(): string | undefined {
+    return this.cluster.rules.hashKey;
+  }
+
+  get rules(): Cluster["rules"] {
+    return this.cluster.rules;
+  }
+
+  get tried(): readonly Node[] {
+    return this.#tried ?? noNodes;
+  }
+
+  get canRetry(): boolean {
+    const { cluster } = this;
+    return (
+      this.definition.mayRepeat &&
+      this.#attempts + 1 < cluster.rules.retry.attempts &&
+      cluster.hasRetryLeft(cluster.clock.now())
+    );
+  }
+
+  header(name: string): string | undefined {
+    const [value] = this.#metadata.get(name);
+    return value === undefined ? undefined : String(value);
+  }
+
+  get cluster(): Cluster {
+    return this.service.cluster;
+  }
+
+  // What the picker does.
+
+  /** Another attempt is wanted: it avoids the nodes of those before it, which may be running still. */
+  repick(): void {
+    const latest = this.#latest;
+    if (latest === undefined) return;
+    this.#latest = undefined;
+    // An attempt that was picked and then not sent, as its connection had just gone, is told of by nobody.
+    if (!latest.isSent && this.methodConfig.hedgingPolicy === undefined) latest.abandon();
+    this.#tried ??= [];
+    if (!this.#tried.includes(latest.node)) this.#tried.push(latest.node);
+    if (latest.isOver) return;
+    this.#others ??= [];
+    this.#others.push(latest);
+  }
+
+  /** Whether the service can afford the hedge that is asked for, or what takes the place of one that failed early. */
+  affords(now: number): boolean {
+    if (this.isConfigured || this.methodConfig.hedgingPolicy === undefined || this.#attempts === 0)
+      return true;
+    const { cluster } = this;
+    const isGranted = this.#isUnderWay ? cluster.withdrawHedge(now) : cluster.withdrawRetry(now);
+    if (isGranted) this.#extras++;
+    return isGranted;
+  }
+
+  /** Whether an attempt is under way. */
+  get #isUnderWay(): boolean {
+    return this.#others?.some((attempt) => !attempt.isOver) === true;
+  }
+
+  /** When all have been tried, any will do. False if none was left out. */
+  forgetTried(): boolean {
+    if (this.#tried === undefined) return false;
+    this.#tried = undefined;
+    return true;
+  }
+
+  attemptOn(node: Node, subchannel: experimental.SubchannelInterface, now: number): GrpcAttempt {
+    const attempt = this.cluster.begin(node, ++this.#attempts, now);
+    attempt.isHedge = this.#others !== undefined && this.#isUnderWay;
+    this.#latest = new GrpcAttempt(this, attempt, subchannel);
+    return this.#latest;
+  }
+
+  // What an attempt asks.
+
+  /** Says in the status of a failed attempt whether and when grpc-js tries again. */
+  direct(failed: GrpcAttempt, outcome: Outcome, ended: Status, isUnprocessed: boolean, now: number): Status {
+    if (this.isConfigured || this.methodConfig.hedgingPolicy !== undefined) return ended;
+    const { cluster } = this;
+    const asked = Number(ended.metadata.get(pushback)[0] ?? 0);
+    const { number } = failed.attempt;
+    const delayMs =
+      asked >= 0 && outcome.reason !== "dependency"
+        ? retryDelayMs(
+            {
+              outcome,
+              number,
+              unsent: isUnprocessed,
+              repeatable: this.definition.mayRepeat && failed.mayEndLater,
+              retryAfterMs: asked,
+              remainingMs: this.endsAt - now,
+            },
+            cluster.rules.retry,
+            cluster.options.random,
+          )
+        : undefined;
+    // What met a connection that was just closing has cost no node anything, as in grpc-js' own transparent retries.
+    const isFree = outcome.reason === "closing";
+    const isDenied = delayMs === undefined || (!isFree && !cluster.withdrawRetry(now));
+    if (!isDenied && !isFree) this.#extras++;
+    ended.metadata.set(pushback, isDenied ? "-1" : String(Math.round(delayMs)));
+    this.#addedPushback = true;
+    // Without its code, grpc-js does not know that it could send the call again by itself.
+    if (isDenied) {
+      const code = outcome.reason === "timeout" ? status.DEADLINE_EXCEEDED : ended.code;
+      return { code, details: ended.details, metadata: ended.metadata };
+    }
+    if (retries.hasSubscribers) {
+      retries.publish({
+        service: cluster.name,
+        address: failed.node.key,
+        attempt: number + 1,
+        delayMs,
+        reason: outcome.reason,
+        detail: outcome.detail,
+      });
+    }
+    return ended;
+  }
+
+  /** The answer of a stream has begun. */
+  answered(now: number): void {
+    this.#gate?.answered(now);
+  }
+
+  // A filter that changes nothing: it may keep a call back, and learns of its end.
+
+  createFilter(): Filter {
+    return this;
+  }
+
+  sendMetadata(metadata: Promise<Metadata>): Promise<Metadata> {
+    return this.#gate === undefined ? metadata : this.#gate.enter(metadata);
+  }
+
+  receiveMetadata(metadata: Metadata): Metadata {
+    return metadata;
+  }
+
+  sendMessage<Message>(message: Promise<Message>): Promise<Message> {
+    return message;
+  }
+
+  receiveMessage(message: Promise<Buffer>): Promise<Buffer> {
+    return message;
+  }
+
+  receiveTrailers(ended: Parameters<Filter["receiveTrailers"]>[0]): ReturnType<Filter["receiveTrailers"]> {
+    if (this.#addedPushback) ended.metadata.remove(pushback);
+    this.#end(ended);
+    return ended;
+  }
+
+  #end({ code, details }: { readonly code: number; readonly details: string }): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#latest?.callEnded(code, details);
+    if (this.#others !== undefined) for (const attempt of this.#others) attempt.callEnded(code, details);
+    const { cluster } = this;
+    if (this.#gate !== undefined) {
+      const outcome = outcomeOfEnd({ code, details, isRefused: false, isClosing: false, hadItsChance: true });
+      this.#gate.left(outcome, cluster.clock.now());
+    }
+    for (; this.#extras > 0; this.#extras--) cluster.extraEnded();
+    cluster.callEnded();
+    this.service.callEnded();
+    if (callEnds.hasSubscribers) {
+      callEnds.publish({
+        service: cluster.name,
+        method: this.method,
+        path: this.path,
+        call: this,
+        outcome: code === status.CANCELLED ? "ignored" : code === status.OK ? "success" : "failure",
+        attempts: this.#attempts,
+      });
+    }
+  }
+}

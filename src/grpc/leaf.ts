@@ -1,0 +1,102 @@
+/** One node as one channel sees it: the connection to it, made and made again for as long as the node is wanted. */
+import { connectivityState, experimental, Metadata } from "@grpc/grpc-js";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { HealthCheck } from "../core/health-check.ts";
+import type { Node } from "../core/node.ts";
+import { watchConnection } from "./connection-watch.ts";
+import { GrpcCheck } from "./grpc-check.ts";
+import type { NodeEndpoint } from "./grpc-service.ts";
+
+const { CONNECTING, IDLE, READY, TRANSIENT_FAILURE } = connectivityState;
+const noMetadata = new Metadata();
+type Helper = experimental.ChannelControlHelper;
+type Options = ConstructorParameters<typeof experimental.LeafLoadBalancer>[2];
+
+export class Leaf {
+  readonly node: Node;
+  /** Takes calls; undefined while there is no connection. */
+  subchannel: experimental.SubchannelInterface | undefined = undefined;
+  /** Of the last connection that could not be made. */
+  error = "";
+  readonly #leaf: experimental.LeafLoadBalancer;
+  readonly #changed: (leaf: Leaf, wasReady: boolean) => void;
+  /** The connection, ready or not. */
+  #latest: experimental.SubchannelInterface | undefined = undefined;
+  readonly #check: HealthCheck | undefined;
+  #isOver = false;
+
+  /** @param changed told of each change of the connection's state; `subchannel` says what it is now. */
+  constructor(
+    endpoint: NodeEndpoint,
+    cluster: Cluster,
+    parent: Helper,
+    options: Options,
+    changed: (leaf: Leaf, wasReady: boolean) => void,
+  ) {
+    this.node = endpoint.node;
+    this.#changed = changed;
+    this.#check = cluster.options.check;
+    const helper = experimental.createChildChannelControlHelper(parent, {
+      createSubchannel: (address, args) => {
+        const subchannel = parent.createSubchannel(address, args);
+        watchConnection(cluster, endpoint.node.key, subchannel.getRealSubchannel(), endpoint.dial);
+        this.#latest = subchannel;
+        return subchannel;
+      },
+      updateState: (state, picker, message) => this.#update(state, picker, message),
+    });
+    this.#leaf = new experimental.LeafLoadBalancer(endpoint, helper, options, "");
+  }
+
+  /** Whether a connection is being made for the first time, or again after one has been lost. */
+  get isConnecting(): boolean {
+    const state = this.#leaf.getConnectivityState();
+    return state === CONNECTING || state === IDLE;
+  }
+
+  connect(): void {
+    this.#leaf.startConnecting();
+  }
+
+  /** Tries again now, whatever the pause after failed connections. */
+  hasten(): void {
+    if (this.#leaf.getConnectivityState() === TRANSIENT_FAILURE)
+      this.#latest?.getRealSubchannel().resetBackoff();
+  }
+
+  /** Lets the connection go; calls that are under way on it finish. */
+  destroy(): void {
+    this.#isOver = true;
+    this.#use(undefined);
+    this.#leaf.destroy();
+  }
+
+  /** The node's health is asked for on the connection that calls have. */
+  #use(subchannel: experimental.SubchannelInterface | undefined): void {
+    const before = this.subchannel;
+    if (before === subchannel) return;
+    this.subchannel = subchannel;
+    if (!(this.#check instanceof GrpcCheck)) return;
+    if (subchannel !== undefined) this.#check.connected(this.node, subchannel);
+    if (before !== undefined) this.#check.disconnected(this.node, before);
+  }
+
+  #update(state: connectivityState, picker: experimental.Picker, message: string | null): void {
+    if (this.#isOver) return;
+    const wasReady = this.subchannel !== undefined;
+    this.#use(state === READY ? subchannelOf(picker) : undefined);
+    if (state === TRANSIENT_FAILURE) this.error = message ?? "";
+    if (state === IDLE) {
+      // Dropped, or told by a GOAWAY to go. Not within the change, of which others still have to hear.
+      process.nextTick(() => {
+        if (!this.#isOver) this.#leaf.exitIdle();
+      });
+    }
+    this.#changed(this, wasReady);
+  }
+}
+
+/** Of one address there is one answer. */
+function subchannelOf(picker: experimental.Picker): experimental.SubchannelInterface | undefined {
+  return picker.pick({ metadata: noMetadata, extraPickInfo: {} }).subchannel ?? undefined;
+}

@@ -1,0 +1,66 @@
+/**
+ * What is known of the methods of a service: whether a call of one is a stream, and whether it may run twice.
+ *
+ * The picker of grpc-js learns no more than a path. An interceptor, which stands in `channelOptions`, learns what is a
+ * stream; a method that it has not seen is taken for unary. What a method's options say reaches neither: that is in the
+ * definition of the service alone, which the program hands over.
+ */
+import type { InterceptorOptions } from "@grpc/grpc-js";
+import type { RetryRules } from "../resilience/retry.ts";
+
+export interface Method {
+  /** The path: `/shop.Orders/Get`. */
+  readonly path: string;
+  readonly isStream: boolean;
+  /** By the option `retry.methods`. */
+  readonly mayRepeat: boolean;
+}
+
+type Definition = Pick<InterceptorOptions["method_definition"], "path" | "requestStream" | "responseStream">;
+
+/** More methods than any service has: beyond it, paths are made up by somebody. */
+const mostMethods = 10_000;
+
+export class Methods {
+  readonly #retry: RetryRules;
+  readonly #known: Map<string, Method> = new Map();
+  readonly #learned: Set<string> = new Set();
+
+  constructor(retry: RetryRules) {
+    this.#retry = retry;
+  }
+
+  /** Takes in what is known of a method when it is called. */
+  learn(definition: Definition): void {
+    const { path } = definition;
+    if (this.#learned.has(path) || this.#learned.size >= mostMethods) return;
+    this.#learned.add(path);
+    this.#set(definition, this.of(path).mayRepeat);
+  }
+
+  /** Takes in a definition that is whole. */
+  define(definition: Definition): void {
+    const mayRepeat = this.#retry.byIdempotencyLevel === true && isIdempotent(definition);
+    this.#learned.add(definition.path);
+    this.#set(definition, mayRepeat || this.#retry.methods.has(definition.path));
+  }
+
+  of(path: string): Method {
+    const known = this.#known.get(path);
+    if (known !== undefined) return known;
+    const method = { path, isStream: false, mayRepeat: this.#retry.methods.has(path) };
+    if (this.#known.size < mostMethods) this.#known.set(path, method);
+    return method;
+  }
+
+  #set({ path, requestStream, responseStream }: Definition, mayRepeat: boolean): void {
+    this.#known.set(path, { path, isStream: requestStream || responseStream, mayRepeat });
+  }
+}
+
+/** @grpc/proto-loader hands the options of a method on; code that was generated otherwise may not. */
+function isIdempotent(definition: Definition): boolean {
+  const { options } = definition as { readonly options?: { readonly idempotency_level?: unknown } };
+  const level = options?.idempotency_level;
+  return level === "NO_SIDE_EFFECTS" || level === "IDEMPOTENT";
+}

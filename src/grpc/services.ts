@@ -1,0 +1,51 @@
+/**
+ * Finds a service by the target of a channel: `evenkeel:///orders`.
+ *
+ * grpc-js knows resolvers and policies by name, in a registry of each copy of it; ours are entered once, when the first
+ * service is.
+ */
+import { experimental } from "@grpc/grpc-js";
+import { EvenkeelConfig, EvenkeelLoadBalancer, policyName } from "./evenkeel-load-balancer.ts";
+import type { GrpcService } from "./grpc-service.ts";
+import { EvenkeelResolver } from "./resolver.ts";
+
+const scheme = "evenkeel";
+const services: Map<string, GrpcService> = new Map();
+let isRegistered = false;
+
+/** @returns the target under which channels find it. */
+export function addService(service: GrpcService): string {
+  if (!isRegistered) {
+    isRegistered = true;
+    experimental.registerLoadBalancerType(policyName, EvenkeelLoadBalancer, EvenkeelConfig);
+    experimental.registerResolver(scheme, resolverOf(services));
+  }
+  const { name } = service.cluster;
+  let path = name;
+  for (let number = 2; services.has(path); number++) path = `${name}#${number}`;
+  services.set(path, service);
+  return `${scheme}:///${path}`;
+}
+
+export function removeService(service: GrpcService): void {
+  for (const [path, known] of services) if (known === service) services.delete(path);
+}
+
+function resolverOf(
+  known: ReadonlyMap<string, GrpcService>,
+): Parameters<typeof experimental.registerResolver>[1] {
+  return class extends EvenkeelResolver {
+    constructor(
+      target: experimental.GrpcUri,
+      listener: experimental.ResolverListener,
+      options: { readonly "grpc.service_config"?: string },
+    ) {
+      super(known.get(target.path), target.path, listener, options["grpc.service_config"]);
+    }
+
+    /** The name of the service, as its `:authority`. */
+    static getDefaultAuthority({ path }: experimental.GrpcUri): string {
+      return known.get(path)?.cluster.name ?? path;
+    }
+  };
+}

@@ -1,0 +1,189 @@
+/** What becomes of a call tells of its node: by status, with streams apart, and with nothing left over. */
+import { type CallOptions, credentials, Metadata, status } from "@grpc/grpc-js";
+import { expect, test } from "vitest";
+import { attemptEnds } from "../../src/core/events.ts";
+import { createSeededRandom } from "../../src/core/random.ts";
+import { leastRequest } from "../../src/index.ts";
+import { balance, eventually, inTurn } from "./support/clients.ts";
+import { methods, startServer, startServers } from "./support/servers.ts";
+
+const statuses = Object.values(status).filter(
+  (code): code is status => typeof code === "number" && code !== 0,
+);
+const heldAgainstNodes = [
+  "UNKNOWN",
+  "RESOURCE_EXHAUSTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+  "DEADLINE_EXCEEDED",
+];
+
+test("statuses that speak against the node are failures, and answers are not", async () => {
+  let code = 0;
+  await using server = await startServer({
+    get: (_call, callback) => callback({ code, details: "told to" }),
+  });
+  await using balanced = balance([server.address], { retry: false });
+  using ends = recordEnds(balanced.balancer.name);
+  for (code of statuses) {
+    const before = ends.seen.length;
+    await expect(balanced.client.get()).rejects.toMatchObject({ code, details: "told to" });
+    const isHeld = heldAgainstNodes.includes(status[code] ?? "");
+    const expected = isHeld ? "failure" : code === status.CANCELLED ? "ignored" : "success";
+    expect(
+      ends.seen.slice(before).map(({ outcome }) => outcome),
+      status[code],
+    ).toEqual([expected]);
+  }
+});
+
+test("running out of time and being given up by the caller are told apart", async () => {
+  await using server = await startServer({ get: () => {} });
+  await using balanced = balance([server.address]);
+  using ends = recordEnds(balanced.balancer.name);
+  await expect(balanced.client.get({ deadline: Date.now() + 60 })).rejects.toMatchObject({
+    code: status.DEADLINE_EXCEEDED,
+  });
+  const { path, requestSerialize, responseDeserialize } = methods.get;
+  const call = balanced.client.makeUnaryRequest(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    Buffer.alloc(0),
+    () => {},
+  );
+  await eventually("it is under way", () => server.gets === 2);
+  call.cancel();
+  await eventually("both have ended", () => ends.seen.length === 2);
+  expect(ends.seen.map(({ outcome, reason }) => `${outcome} ${reason}`)).toEqual([
+    "failure timeout",
+    "ignored aborted",
+  ]);
+  expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 1, failures: 1 });
+});
+
+test("a stream is in flight until it ends, and its length is no latency", async () => {
+  let end = (): void => {};
+  await using server = await startServer({
+    list: (call) => {
+      call.write(Buffer.from("a"));
+      end = () => call.end();
+    },
+  });
+  await using balanced = balance([server.address]);
+  await inTurn(20, () => balanced.client.get());
+  const latencyMs = balanced.balancer.nodes[0]?.latencyMs ?? 0;
+  const { path, requestSerialize, responseDeserialize } = methods.list;
+  const stream = balanced.client.makeServerStreamRequest(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    Buffer.alloc(0),
+  );
+  const pieces: string[] = [];
+  stream.on("data", (bytes: Buffer) => pieces.push(String(bytes)));
+  await eventually("the stream has begun", () => pieces.length === 1);
+  expect(balanced.balancer.nodes[0]?.inflight).toBe(1);
+  // Longer than any unary call took; if it counted, the average would rise by a tenth of it at least.
+  await new Promise((resolve) => setTimeout(resolve, 20 * latencyMs + 300));
+  end();
+  await eventually("the stream has ended", () => balanced.balancer.nodes[0]?.inflight === 0);
+  const after = balanced.balancer.nodes[0];
+  expect(after?.latencyMs).toBeLessThanOrEqual(latencyMs + 5);
+  expect(after).toMatchObject({ calls: 21, failures: 0 });
+});
+
+test("a stream is not cut by the timeouts of unary calls, and a unary call is", async () => {
+  await using server = await startServer({
+    get: () => {},
+    list: (call) => {
+      setTimeout(() => {
+        call.write(Buffer.from("late"));
+        call.end();
+      }, 300);
+    },
+  });
+  await using balanced = balance([server.address], {
+    timeouts: { attemptMs: 100, totalMs: 200 },
+    retry: false,
+  });
+  const { path, requestSerialize, responseDeserialize } = methods.list;
+  const stream = balanced.client.makeServerStreamRequest(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    Buffer.alloc(0),
+  );
+  const ended = new Promise<void>((resolve, reject) => {
+    stream.on("error", reject);
+    stream.on("end", resolve);
+    stream.resume();
+  });
+  await expect(balanced.client.get()).rejects.toMatchObject({
+    code: status.DEADLINE_EXCEEDED,
+    details: expect.stringContaining("no answer within 100 ms"),
+  });
+  await ended;
+});
+
+test("whatever way 2,000 calls are given up, nothing stays in flight", async () => {
+  await using servers = await startServers(3, {
+    get: (_call, callback) => {
+      setImmediate(() => callback(null, Buffer.from("1")));
+    },
+  });
+  await using balanced = balance(
+    servers.map(({ address }) => address),
+    { policy: leastRequest() },
+  );
+  const random = createSeededRandom(7);
+  const { path, requestSerialize, responseDeserialize } = methods.get;
+  let ended = 0;
+  for (let index = 0; index < 2_000; index++) {
+    const metadata = new Metadata();
+    // Credentials of a call are awaited between the pick and the start: the place where picks are abandoned.
+    const options: CallOptions =
+      index % 2 === 0
+        ? {}
+        : {
+            credentials: credentials.createFromMetadataGenerator((_parameters, callback) => {
+              setImmediate(() => callback(index % 10 === 1 ? new Error("no token") : null, new Metadata()));
+            }),
+          };
+    const call = balanced.client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      Buffer.alloc(0),
+      metadata,
+      options,
+      () => ended++,
+    );
+    const draw = random();
+    if (draw < 0.2) call.cancel();
+    else if (draw < 0.4) process.nextTick(() => call.cancel());
+    else if (draw < 0.6) queueMicrotask(() => call.cancel());
+    else if (draw < 0.8) setImmediate(() => call.cancel());
+    if (index % 100 === 0) await new Promise(setImmediate);
+  }
+  await eventually("all have ended", () => ended === 2_000);
+  await eventually("nothing is in flight", () =>
+    balanced.balancer.nodes.every(({ inflight }) => inflight === 0),
+  );
+});
+
+interface Ends extends Disposable {
+  readonly seen: readonly { readonly outcome: string; readonly reason: string; readonly address: string }[];
+}
+
+/** Records the ends of the attempts of one service. */
+function recordEnds(service: string): Ends {
+  const seen: Ends["seen"][number][] = [];
+  const record = (event: unknown): void => {
+    const ended = event as Ends["seen"][number] & { readonly service: string };
+    if (ended.service === service) seen.push(ended);
+  };
+  attemptEnds.subscribe(record);
+  return { seen, [Symbol.dispose]: () => attemptEnds.unsubscribe(record) };
+}

@@ -1,0 +1,213 @@
+/** Retries over gRPC: which calls are tried again, where, and within which limits. */
+import { Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
+import { expect, test } from "vitest";
+import { ringHash, roundRobin } from "../../src/index.ts";
+import { Recorder } from "../support/recorder.ts";
+import { balance, eventually, inTurn, tally } from "./support/clients.ts";
+import { methods, startServer, type TestServer } from "./support/servers.ts";
+
+const get = methods.get.path;
+const failing = () =>
+  startServer({ get: (_call, callback) => callback({ code: status.UNAVAILABLE, details: "full" }) });
+/** Ejection would keep calls from a bad node, and there would be nothing to retry. */
+const withoutEjection = { health: { ejection: false as const }, policy: roundRobin() };
+
+test("a method that may run twice is tried on another node", async () => {
+  await using bad = await failing();
+  await using good = await startServer();
+  await using balanced = balance([bad.address, good.address], {
+    ...withoutEjection,
+    retry: { methods: [get] },
+  });
+  expect(tally(await inTurn(20, () => balanced.client.get()))).toEqual(new Map([[good.port, 20]]));
+  expect(bad.gets).toBeGreaterThanOrEqual(10);
+});
+
+test("with two of three nodes bad every call finds the good one in three attempts", async () => {
+  await using one = await failing();
+  await using two = await failing();
+  await using good = await startServer();
+  await using balanced = balance([one.address, two.address, good.address], {
+    ...withoutEjection,
+    // It would pick the same node again and again.
+    policy: ringHash({ key: { header: "x-user" } }),
+    retry: { methods: [get], budget: false, backoffMs: 1 },
+  });
+  let user = 0;
+  const call = () => {
+    const metadata = new Metadata();
+    metadata.set("x-user", String(user++));
+    return balanced.client.get({}, metadata);
+  };
+  expect(tally(await inTurn(30, call))).toEqual(new Map([[good.port, 30]]));
+  expect(one.gets + two.gets).toBeGreaterThan(20);
+});
+
+test("any other method is sent once, and its status is the server's", async () => {
+  await using bad = await startServer({
+    get: (_call, callback) => {
+      const metadata = new Metadata();
+      metadata.set("x-why", "full");
+      callback({ code: status.UNAVAILABLE, details: "full", metadata });
+    },
+  });
+  await using balanced = balance([bad.address], withoutEjection);
+  const error = await balanced.client.get().catch((thrown: ServiceError) => thrown);
+  expect(error).toMatchObject({ code: status.UNAVAILABLE, details: "full" });
+  expect((error as ServiceError).metadata.getMap()).toMatchObject({ "x-why": "full" });
+  expect((error as ServiceError).metadata.get("grpc-retry-pushback-ms")).toEqual([]);
+  expect(bad.gets).toBe(1);
+});
+
+test("by idempotency_level, what the method's definition says decides", async () => {
+  await using bad = await failing();
+  await using good = await startServer();
+  await using balanced = balance([bad.address, good.address], {
+    ...withoutEjection,
+    retry: { methods: "idempotency_level" },
+  });
+  const define = (level: string) =>
+    balanced.balancer.define({
+      get: { ...methods.get, options: { idempotency_level: level } } as MethodDefinition<Buffer, Buffer>,
+    });
+  define("NO_SIDE_EFFECTS");
+  await inTurn(4, () => balanced.client.get());
+  expect(bad.gets).toBeGreaterThanOrEqual(2);
+  define("IDEMPOTENCY_UNKNOWN");
+  const results = await Promise.allSettled([balanced.client.get(), balanced.client.get()]);
+  expect(results.map((result) => result.status).sort()).toEqual(["fulfilled", "rejected"]);
+});
+
+test("retries stay within the budget", async () => {
+  await using bad = await failing();
+  await using balanced = balance([bad.address], {
+    ...withoutEjection,
+    retry: { methods: [get], backoffMs: 0, budget: { ratio: 0.1, minPerSecond: 1 } },
+  });
+  const results = await Promise.allSettled(Array.from({ length: 100 }, () => balanced.client.get()));
+  expect(results.every((result) => result.status === "rejected" && result.reason.details === "full")).toBe(
+    true,
+  );
+  // 10 for 10 s, and a tenth of the 100 calls.
+  expect(bad.gets).toBeGreaterThan(100);
+  expect(bad.gets).toBeLessThanOrEqual(120);
+});
+
+test("retry: false and a server's pushback are heeded", async () => {
+  await using bad = await failing();
+  await using once = balance([bad.address], { ...withoutEjection, retry: false });
+  await expect(once.client.get()).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  expect(bad.gets).toBe(1);
+
+  await using pushing = await startServer({
+    get: (_call, callback) => {
+      const metadata = new Metadata();
+      metadata.set("grpc-retry-pushback-ms", "-1");
+      callback({ code: status.UNAVAILABLE, details: "not again", metadata });
+    },
+  });
+  await using balanced = balance([pushing.address], { ...withoutEjection, retry: { methods: [get] } });
+  await expect(balanced.client.get()).rejects.toMatchObject({ details: "not again" });
+  expect(pushing.gets).toBe(1);
+});
+
+test("an attempt that gets no answer in time is made good elsewhere", async () => {
+  await using hanging = await startServer({ get: () => {} });
+  await using good = await startServer();
+  await using balanced = balance([hanging.address, good.address], {
+    ...withoutEjection,
+    retry: { methods: [get] },
+    timeouts: { attemptMs: 50 },
+  });
+  expect(tally(await inTurn(6, () => balanced.client.get()))).toEqual(new Map([[good.port, 6]]));
+  expect(hanging.gets).toBeGreaterThanOrEqual(3);
+  const hung = balanced.balancer.nodes.find(({ address }) => address.endsWith(hanging.address));
+  expect(hung).toMatchObject({ failures: hanging.gets, inflight: 0 });
+  // The server was told that nobody waits any more.
+  await eventually("the hanging server has no call left", () => hung !== undefined && hung.inflight === 0);
+});
+
+test("a methodConfig of the channel's own decides instead, and its attempts avoid tried nodes as well", async () => {
+  await using bad = await startServer({ get: (_call, callback) => callback({ code: status.INTERNAL }) });
+  await using good = await startServer();
+  const retryPolicy = {
+    maxAttempts: 2,
+    initialBackoff: "0.001s",
+    maxBackoff: "0.01s",
+    backoffMultiplier: 1,
+    retryableStatusCodes: ["INTERNAL"],
+  };
+  await using balanced = balance(
+    [bad.address, good.address],
+    { ...withoutEjection, retry: { methods: [methods.put.path] } },
+    configured({ retryPolicy }),
+  );
+  expect(tally(await inTurn(10, () => balanced.client.get()))).toEqual(new Map([[good.port, 10]]));
+  expect(bad.gets).toBeGreaterThanOrEqual(5);
+});
+
+test("hedged attempts go to different nodes, and the one that is dropped speaks against nobody", async () => {
+  const slow = () =>
+    startServer({ get: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("0")), 400) });
+  await using servers = await AsyncServers.start(slow, startServer);
+  const hedgingPolicy = { maxAttempts: 2, hedgingDelay: "0.02s", nonFatalStatusCodes: ["UNAVAILABLE"] };
+  await using balanced = balance(servers.addresses, withoutEjection, configured({ hedgingPolicy }));
+  expect(await inTurn(4, () => balanced.client.get())).toEqual(Array(4).fill(servers.list[1]?.port));
+  await eventually("nothing is in flight", () =>
+    balanced.balancer.nodes.every(({ inflight }) => inflight === 0),
+  );
+  expect(balanced.balancer.nodes.map(({ failures }) => failures)).toEqual([0, 0]);
+});
+
+test("the option hedge sends a slow call a second time, within the budget, and only where that is safe", async () => {
+  const slow = () =>
+    startServer({
+      get: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("0")), 300),
+      put: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("0")), 300),
+    });
+  await using servers = await AsyncServers.start(slow, startServer);
+  const [first, second] = servers.list as [TestServer, TestServer];
+  const options = { ...withoutEjection, hedge: { afterMs: 20 } };
+  await using balanced = balance(servers.addresses, { ...options, retry: { methods: [get] } });
+  using recorder = new Recorder(balanced.balancer.name);
+  expect(await inTurn(6, () => balanced.client.get())).toEqual(Array(6).fill(second.port));
+  expect(first.gets).toBeGreaterThanOrEqual(3);
+  const overtaken = recorder.endsOn(`http://${first.address}`);
+  expect(overtaken.every(({ outcome }) => outcome === "ignored")).toBe(true);
+  const puts = await inTurn(4, () => balanced.client.put());
+  expect(puts.filter((port) => port === 0).length).toBe(2);
+
+  const before = first.gets + second.gets;
+  const budget = { ratio: 0, minPerSecond: 0 };
+  await using poor = balance(servers.addresses, { ...options, retry: { methods: [get], budget } });
+  await inTurn(4, () => poor.client.get());
+  expect(first.gets + second.gets - before).toBe(4);
+});
+
+function configured(config: object): { "grpc.service_config": string } {
+  return {
+    "grpc.service_config": JSON.stringify({
+      methodConfig: [{ name: [{ service: "shop.Orders" }], ...config }],
+    }),
+  };
+}
+
+class AsyncServers implements AsyncDisposable {
+  readonly list: readonly TestServer[];
+
+  static async start(...starts: readonly (() => Promise<TestServer>)[]): Promise<AsyncServers> {
+    return new AsyncServers(await Promise.all(starts.map((start) => start())));
+  }
+
+  private constructor(list: readonly TestServer[]) {
+    this.list = list;
+  }
+
+  get addresses(): string[] {
+    return this.list.map(({ address }) => address);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.list.map((server) => server.stop()));
+  }
+}

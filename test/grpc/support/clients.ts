@@ -1,0 +1,147 @@
+/** Clients of the test service through a balanced channel. */
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type CallOptions,
+  Client,
+  type ClientOptions,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { type GrpcBalancer, type GrpcBalancerOptions, grpcBalancer } from "../../../src/grpc/index.ts";
+import { methods } from "./servers.ts";
+
+const nothing = Buffer.alloc(0);
+
+export class OrdersClient extends Client {
+  /** Resolves with the port of the server that answered. */
+  get(options: CallOptions = {}, metadata: Metadata = new Metadata()): Promise<number> {
+    return this.unary(methods.get, options, metadata).then(Number);
+  }
+
+  put(options: CallOptions = {}): Promise<number> {
+    return this.unary(methods.put, options).then(Number);
+  }
+
+  unary(
+    { path, requestSerialize, responseDeserialize }: MethodDefinition<Buffer, Buffer>,
+    options: CallOptions = {},
+    metadata: Metadata = new Metadata(),
+    request: Buffer = nothing,
+  ): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      this.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        metadata,
+        options,
+        (error: ServiceError | null, answer?: Buffer) =>
+          error === null ? resolve(answer ?? nothing) : reject(error),
+      );
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+export interface Balanced extends AsyncDisposable {
+  readonly balancer: GrpcBalancer;
+  readonly client: OrdersClient;
+  /** Another client, with a channel of its own. */
+  connect(options?: ClientOptions): OrdersClient;
+}
+
+let number = 0;
+
+/** A balancer and a client over it; both are closed at the end. */
+export function balance(
+  discovery: GrpcBalancerOptions["discovery"],
+  options: Omit<GrpcBalancerOptions, "name" | "discovery"> = {},
+  channelOptions: ClientOptions = {},
+): Balanced {
+  number++;
+  const balancer = grpcBalancer({ name: `orders${number}`, discovery, ...options });
+  const clients: OrdersClient[] = [];
+  const connect = (more: ClientOptions = {}): OrdersClient => {
+    const client = new OrdersClient(balancer.target, credentials.createInsecure(), {
+      ...balancer.channelOptions,
+      ...more,
+    });
+    clients.push(client);
+    return client;
+  };
+  return {
+    balancer,
+    client: connect(channelOptions),
+    connect,
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.close();
+      await balancer.close();
+    },
+  };
+}
+
+const roundRobin = { loadBalancingConfig: [{ round_robin: {} }] };
+const retryPolicy = {
+  maxAttempts: 3,
+  initialBackoff: "0.025s",
+  maxBackoff: "0.25s",
+  backoffMultiplier: 2,
+  retryableStatusCodes: ["UNAVAILABLE"],
+};
+
+/**
+ * grpc-js' round_robin over fixed addresses, for comparison: as it comes, or with a retryPolicy and keepalive. It shares
+ * no connection with any other.
+ */
+export async function openRoundRobin(
+  addresses: readonly string[],
+  { hardened = false, options = {} }: { readonly hardened?: boolean; readonly options?: ClientOptions } = {},
+): Promise<OrdersClient> {
+  const methodConfig = [{ name: [{ service: "shop.Orders" }, { service: "bench.Orders" }], retryPolicy }];
+  const client = new OrdersClient(`ipv4:${addresses.join(",")}`, credentials.createInsecure(), {
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.service_config": JSON.stringify(hardened ? { ...roundRobin, methodConfig } : roundRobin),
+    ...(hardened ? { "grpc.keepalive_time_ms": 1_000, "grpc.keepalive_timeout_ms": 500 } : {}),
+    ...options,
+  });
+  await connected(client);
+  return client;
+}
+
+/** Resolves when the client's channel has a connection. */
+export function connected(client: Client, timeoutMs = 5_000): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.waitForReady(Date.now() + timeoutMs, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** Makes calls one after the other. */
+export async function inTurn<Result>(count: number, call: () => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let index = 0; index < count; index++) results.push(await call());
+  return results;
+}
+
+/** Looks again and again until the condition holds, which may itself make calls. */
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  limitMs = 5_000,
+): Promise<void> {
+  for (const endsAt = performance.now() + limitMs; !(await condition()); await sleep(5)) {
+    if (performance.now() > endsAt) throw new Error(`not within ${limitMs} ms: ${what}`);
+  }
+}
+
+/** How often each value occurs. */
+export function tally<Value>(values: readonly Value[]): Map<Value, number> {
+  const counts = new Map<Value, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return counts;
+}
