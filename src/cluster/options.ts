@@ -55,7 +55,7 @@ export interface RetryOptions {
    * Methods that may run twice. Default GET HEAD OPTIONS TRACE PUT DELETE. A call of any method that was
    * provably not sent is tried again regardless, as is one with `idempotent: true` or an Idempotency-Key.
    * Over gRPC: full paths (`/shop.Orders/Get`), by default none, or `"idempotency_level"` for what the methods'
-   * own definitions say, which `define` hands over.
+   * own definitions say, which `define` hands over. Over Connect the interceptor knows those, and paths add to them.
    */
   readonly methods?: readonly string[] | "idempotency_level" | undefined;
   /**

@@ -10,9 +10,11 @@ import type { Interceptor } from "@connectrpc/connect";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
+import { withoutGrpcScheme } from "../core/address.ts";
 import type { DiscoveryState } from "../core/observation.ts";
 import { inspectBy, type Summary } from "../core/summary.ts";
 import type { NodeView } from "../core/view.ts";
+import { withGrpcAddresses } from "../discovery/grpc-addresses.ts";
 import { ConnectService } from "./connect-service.ts";
 import { createInterceptor } from "./interceptor.ts";
 import { BalancedSessions, type SessionManager } from "./session-manager.ts";
@@ -63,7 +65,8 @@ export class ConnectBalancer implements AsyncDisposable {
   constructor(from: ConnectBalancerOptions | Cluster) {
     this.baseUrl = baseUrlOf(from.name);
     this.#ownsCluster = !(from instanceof Cluster);
-    this.cluster = from instanceof Cluster ? from : new Cluster(from);
+    this.cluster =
+      from instanceof Cluster ? from : new Cluster({ ...from, discovery: withGrpcAddresses(from.discovery) });
     this.#service = new ConnectService(this.cluster);
     this.sessionManager = new BalancedSessions(this.#service, this.baseUrl);
     this.interceptor = createInterceptor(this.#service);
@@ -100,12 +103,12 @@ export class ConnectBalancer implements AsyncDisposable {
 
   /** See `Cluster.drain`. */
   drain(address: string): boolean {
-    return this.cluster.drain(address);
+    return this.cluster.drain(withoutGrpcScheme(address));
   }
 
   /** See `Cluster.undrain`. */
   undrain(address: string): boolean {
-    return this.cluster.undrain(address);
+    return this.cluster.undrain(withoutGrpcScheme(address));
   }
 
   /** See `Cluster.explain`. */

@@ -113,11 +113,11 @@ test("a node that the program drains gets no calls until it is undrained", async
   const [first, second] = shops.servers as [ShopServer, ShopServer];
   await using shop = connectBalancer({
     name: "shop",
-    discovery: [first.address, second.address],
+    discovery: [first.address.replace("http:", "grpc:"), second.address],
     policy: roundRobin(),
   });
   const client = protocols.Connect(shop.transportOptions);
-  expect(shop.drain(first.address)).toBe(true);
+  expect(shop.drain(first.address.replace("http:", "grpc:"))).toBe(true);
   for (let index = 0; index < 4; index++) expect(told(await client.get(ask())).from).toBe(second.address);
   expect(String(shop.explain())).toMatch(/draining/);
   expect(shop.undrain(first.address)).toBe(true);

@@ -2,7 +2,7 @@
 import { withoutGrpcScheme } from "../core/address.ts";
 import type { Discovery } from "../core/contracts.ts";
 import type { Endpoint } from "../core/endpoint.ts";
-import { list } from "../discovery/list.ts";
+import { list } from "./list.ts";
 
 /** The same source, its addresses as a cluster takes them. What is no source is left for the cluster to refuse. */
 export function withGrpcAddresses(
