@@ -2,7 +2,8 @@
  * Checks the package as its users get it: packs it, installs it into an empty project and uses it there.
  *
  * Needs a build. Installs from the npm registry, or from npm's cache, what the package depends on and the oldest
- * Node.js that it supports, and none of its optional peers: every subpath has to load without them.
+ * Node.js that it supports, and none of its optional peers: every subpath has to load without them, but for those that
+ * are made of one.
  */
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -25,6 +26,9 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as
 const peers = Object.keys(manifest.peerDependencies ?? {});
 const subpaths = Object.keys(manifest.exports).map((subpath) => subpath.replace(/^\./, manifest.name));
 const modules = subpaths.filter((subpath) => !subpath.endsWith(".json"));
+/** Subpaths that are of no use without their peer, and say so by not loading. The peer is installed beside them last. */
+const madeOf: ReadonlyMap<string, string> = new Map([[`${manifest.name}/grpc`, "@grpc/grpc-js"]]);
+const independent = modules.filter((name) => !madeOf.has(name));
 const temporary = mkdtempSync(join(tmpdir(), "check-package-"));
 const project = join(temporary, "project");
 
@@ -33,11 +37,16 @@ try {
   const tarball = await step("the package holds the build and nothing else", pack);
   await step("publint has no complaint", () => lint(tarball));
   await step("it installs into an empty project", () => install(project, tarball));
-  await step(`each subpath loads, on Node.js ${process.version}`, () => load(process.execPath));
+  await step(`each subpath loads, on Node.js ${process.version}`, () => load(process.execPath, independent));
   const oldest = await step("the oldest supported Node.js installs", installOldestNode);
-  await step("each subpath loads there, too", () => load(oldest));
+  await step("each subpath loads there, too", () => load(oldest, independent));
+  await step("those that are made of a peer name it when it is missing", expectNamedPeers);
   await step("the types of each subpath resolve", checkTypes);
   await step("the command line starts", startCommands);
+  await step("those that are made of a peer load with it, too", async () => {
+    await addToProject([...madeOf].map(([, peer]) => `${peer}@${manifest.peerDependencies?.[peer]}`));
+    for (const node of [process.execPath, oldest]) await load(node, [...madeOf.keys()]);
+  });
 } finally {
   rmSync(temporary, { recursive: true, force: true });
 }
@@ -100,8 +109,8 @@ async function install(folder: string, what: string): Promise<void> {
 }
 
 /** By import and by require, which must give the same names. */
-async function load(node: string): Promise<void> {
-  const list = JSON.stringify(modules);
+async function load(node: string, names: readonly string[]): Promise<void> {
+  const list = JSON.stringify(names);
   writeFileSync(
     join(project, "load.mjs"),
     `for (const name of ${list}) console.log(name, Object.keys(await import(name)).sort().join());`,
@@ -115,6 +124,24 @@ async function load(node: string): Promise<void> {
   if (imported !== required) throw new Error(`import and require differ:\n${imported}\n${required}`);
   for (const subpath of subpaths)
     await run(node, ["-p", `require.resolve(${JSON.stringify(subpath)})`], project);
+}
+
+async function expectNamedPeers(): Promise<void> {
+  for (const [name, peer] of madeOf) {
+    const told = await run(process.execPath, ["-e", `import("${name}")`], project).catch(
+      (error: Error) => error.message,
+    );
+    if (!told.includes(`'${peer}'`))
+      throw new Error(`${name} does not say that ${peer} is missing:\n${told}`);
+  }
+}
+
+async function addToProject(packages: readonly string[]): Promise<void> {
+  await run(
+    "npm",
+    ["install", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", ...packages],
+    project,
+  );
 }
 
 /** The npm registry has Node.js as packages, one for each platform. */
