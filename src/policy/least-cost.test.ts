@@ -35,6 +35,20 @@ describe("among nodes that are all compared", () => {
     expect(counts[2]).toBe(0);
   });
 
+  test("one that nothing is known of is tried beyond it too, as its weight says, until it fails", () => {
+    const nodes = createNodes([1, 1, 0.1]) as [Node, Node, Node];
+    nodes[0].latencyMs = 100;
+    nodes[1].latencyMs = 100;
+    nodes[2].latencyMs = 200;
+    expect(count(build(nodes), nodes, 1_000)[2]).toBe(0);
+    nodes[2].fresh = true;
+    const picker = build(nodes);
+    assertSpread(count(picker, nodes, 20_000), [1, 1, 0.1], "by weight");
+    expect(picker.shares(createCall(0)).get(nodes[2])).toBeCloseTo(0.1 / 2.1, 5);
+    nodes[2].failureRate = 0.2;
+    expect(count(picker, nodes, 1_000)[2]).toBe(0);
+  });
+
   test("calls in flight count squared: three times the latency is dearer than nothing, cheaper than a call", () => {
     const nodes = createNodes(equalWeights(2)) as [Node, Node];
     nodes[1].latencyMs = 3 * nodes[0].latencyMs;

@@ -91,9 +91,9 @@ class LeastCostPicker implements ExplainablePicker {
     let kept = 0;
     let total = 0;
     for (let position = 0; position < count; position++) {
-      if ((this.#costs[position] as number) > limit) continue;
       const index = this.#candidates[position] as number;
       const node = this.#nodes[index] as Node;
+      if ((this.#costs[position] as number) > limit && !isUnknown(node)) continue;
       if (holdsBack && isHeldBack(node)) continue;
       // Drawn in proportion to weight, so that the first of a draw is a draw in proportion to weight itself.
       if (draw !== undefined) return node;
@@ -120,7 +120,9 @@ class LeastCostPicker implements ExplainablePicker {
       least = Math.min(least, costs[index] as number);
     }
     if (this.#draw !== undefined) return sharesOf(this.#nodes, sampledShares(costs, parts, drawn, band));
-    const cheap = parts.map((part, index) => ((costs[index] as number) <= band * least ? part : 0));
+    const isCheap = (index: number): boolean =>
+      (costs[index] as number) <= band * least || isUnknown(this.#nodes[index] as Node);
+    const cheap = parts.map((part, index) => (isCheap(index) ? part : 0));
     return sharesOf(this.#nodes, cheap);
   }
 
@@ -154,6 +156,15 @@ class LeastCostPicker implements ExplainablePicker {
     }
     return node;
   }
+}
+
+/**
+ * A node that nothing is known of costs what the average one does, which the best of the others, by chance, nearly
+ * always undercut by more than the band: it would not be called for seconds. Its weight, small while it warms up, is
+ * what bounds how often it is tried.
+ */
+function isUnknown(node: Node): boolean {
+  return node.fresh && node.inflight === 0 && node.failureRate === 0;
 }
 
 /** A node that has yet to give its first good answer is not sent a second call meanwhile, if others can. */

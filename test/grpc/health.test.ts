@@ -1,9 +1,10 @@
 /** Health and load that servers tell of themselves: grpc.health.v1/Watch, and reports in ORCA's trailer. */
 import { Metadata, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
+import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { encodeLoadReport, loadReportTrailer } from "../../src/core/orca.ts";
 import { grpcCheck } from "../../src/grpc/index.ts";
-import { roundRobin } from "../../src/index.ts";
+import { roundRobin, weightedRoundRobin } from "../../src/index.ts";
 import { balance, eventually, inTurn, tally } from "./support/clients.ts";
 import { HealthService } from "./support/health-service.ts";
 import { startServer, startServers } from "./support/servers.ts";
@@ -108,6 +109,32 @@ test("load reports in trailers reach the nodes and the policies", async () => {
   await inTurn(20, () => byCost.client.get());
   // 50 in flight, as it says, cost many times 1.
   expect(busy.gets - before).toBeLessThanOrEqual(3);
+});
+
+test("weightedRoundRobin goes by what nodes have reported for a while", async () => {
+  const reporting = (cpuUtilization: number) =>
+    startServer({
+      get: (_call, callback) => {
+        const trailers = new Metadata();
+        trailers.set(loadReportTrailer, encodeLoadReport({ cpuUtilization, rps: 100 }));
+        callback(null, Buffer.from("1"), trailers);
+      },
+    });
+  await using idle = await reporting(0.2);
+  await using busy = await reporting(0.8);
+  let skewMs = 0;
+  const clock: Clock = { ...systemClock, now: () => systemClock.now() + skewMs };
+  const policy = weightedRoundRobin({ reports: true });
+  await using balanced = balance([idle.address, busy.address], { policy, clock });
+  await inTurn(20, () => balanced.client.get());
+  expect([idle.gets, busy.gets]).toEqual([10, 10]);
+  // Past the time in which a node's figures are those of its start.
+  skewMs = 11_000;
+  await inTurn(4, () => balanced.client.get());
+  const before = busy.gets;
+  await inTurn(50, () => balanced.client.get());
+  // 100 calls a second at 20% against 100 at 80%: four to one.
+  expect(busy.gets - before).toBe(10);
 });
 
 test("a report with a failed call is left alone", async () => {
