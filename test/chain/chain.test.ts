@@ -16,7 +16,7 @@ describe("the chain A -> B -> C", () => {
     // A dozen trials a second of both processes of B, each given up before the next; the first ones fill the limit.
     expect(evenkeel.withC.during.goodput).toBeLessThan(5);
     // Whoever waits for C holds a connection to B, until there is none left for anybody.
-    expect(plain.withoutC.during.p99Ms).toBeGreaterThan(5 * plain.withoutC.before.p99Ms);
+    expect(plain.withoutC.during.p99Ms).toBeGreaterThan(250);
   });
 
   test("C is ten times slower", { timeout: 200_000 }, async () => {
@@ -25,7 +25,7 @@ describe("the chain A -> B -> C", () => {
     // C can do 80 a second, if nobody makes it work for those who have gone.
     expect(evenkeel.withC.during.goodput).toBeGreaterThan(60);
     expect(plain.withC.during.goodput).toBeLessThan(evenkeel.withC.during.goodput);
-    expect(plain.withoutC.during.p99Ms).toBeGreaterThan(5 * plain.withoutC.before.p99Ms);
+    expect(plain.withoutC.during.p99Ms).toBeGreaterThan(250);
   });
 
   test("all of C fails", { timeout: 200_000 }, async () => {
@@ -43,7 +43,8 @@ describe("the chain A -> B -> C", () => {
     const { evenkeel, plain } = await playBoth(retriedC(seconds), retriedC(4));
     expectUnharmed(evenkeel);
     const asked = evenkeel.withC.during.calls / evenkeel.faultSeconds;
-    expect(evenkeel.cRequests).toBeLessThanOrEqual(1.01 * (1.2 * asked + 10));
+    // A twentieth more, as the fault does not begin and end with a window of the budget's.
+    expect(evenkeel.cRequests).toBeLessThanOrEqual(1.05 * (1.2 * asked + 10));
     // Without the breaker, each call is tried at least once.
     expect(evenkeel.cRequests).toBeGreaterThan(0.95 * asked);
     // Three tries in B for each of three in A.
