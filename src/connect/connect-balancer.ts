@@ -7,14 +7,10 @@
  * const client = createClient(Orders, createGrpcTransport(orders.transportOptions));
  */
 import type { Interceptor } from "@connectrpc/connect";
-import { Cluster } from "../cluster/cluster.ts";
-import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
+import type { Cluster } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
-import { withoutGrpcScheme } from "../core/address.ts";
-import type { DiscoveryState } from "../core/observation.ts";
-import { inspectBy, type Summary } from "../core/summary.ts";
-import type { NodeView } from "../core/view.ts";
-import { withGrpcAddresses } from "../discovery/grpc-addresses.ts";
+import { RpcBalancer } from "../cluster/rpc-balancer.ts";
+import { inspectBy } from "../core/summary.ts";
 import { ConnectService } from "./connect-service.ts";
 import { createInterceptor } from "./interceptor.ts";
 import { BalancedSessions, type SessionManager } from "./session-manager.ts";
@@ -42,14 +38,13 @@ export function connectBalancer(from: ConnectBalancerOptions | Cluster): Connect
 }
 
 /** Made by `connectBalancer()`. */
-export class ConnectBalancer implements AsyncDisposable {
+export class ConnectBalancer extends RpcBalancer {
   static {
     inspectBy(ConnectBalancer.prototype, ({ cluster }, depth, options) =>
       cluster.describe("ConnectBalancer", depth, options),
     );
   }
 
-  readonly cluster: Cluster;
   /** `http://` and the service's name, whatever its nodes are: what a node is called is in `host` and its address. */
   readonly baseUrl: string;
   /** Each request goes to a node; one that has no stream yet is tried on another. */
@@ -59,14 +54,11 @@ export class ConnectBalancer implements AsyncDisposable {
   /** The three of them, as `createGrpcTransport`, `createGrpcWebTransport` and `createConnectTransport` take them. */
   readonly transportOptions: ConnectTransportOptions;
   readonly #service: ConnectService;
-  readonly #ownsCluster: boolean;
-  #closing: Promise<void> | undefined = undefined;
 
   constructor(from: ConnectBalancerOptions | Cluster) {
-    this.baseUrl = baseUrlOf(from.name);
-    this.#ownsCluster = !(from instanceof Cluster);
-    this.cluster =
-      from instanceof Cluster ? from : new Cluster({ ...from, discovery: withGrpcAddresses(from.discovery) });
+    const baseUrl = baseUrlOf(from.name);
+    super(from);
+    this.baseUrl = baseUrl;
     this.#service = new ConnectService(this.cluster);
     this.sessionManager = new BalancedSessions(this.#service, this.baseUrl);
     this.interceptor = createInterceptor(this.#service);
@@ -78,62 +70,8 @@ export class ConnectBalancer implements AsyncDisposable {
     };
   }
 
-  get name(): string {
-    return this.cluster.name;
-  }
-
-  /** All nodes as they are now, those that drain included. */
-  get nodes(): readonly NodeView[] {
-    return this.cluster.nodes;
-  }
-
-  /** Whether every node is out and calls go out anyway. */
-  get failingOpen(): boolean {
-    return this.cluster.failingOpen;
-  }
-
-  get discoveryState(): DiscoveryState {
-    return this.cluster.discoveryState;
-  }
-
-  /** See `Cluster.ready`. */
-  ready(options?: { readonly timeoutMs?: number }): Promise<void> {
-    return this.cluster.ready(options);
-  }
-
-  /** See `Cluster.drain`. */
-  drain(address: string): boolean {
-    return this.cluster.drain(withoutGrpcScheme(address));
-  }
-
-  /** See `Cluster.undrain`. */
-  undrain(address: string): boolean {
-    return this.cluster.undrain(withoutGrpcScheme(address));
-  }
-
-  /** See `Cluster.explain`. */
-  explain(call?: ExplainedCall): Explanation {
-    return this.cluster.explain(call);
-  }
-
-  /** Plain data for logs: what `nodes` says, and how the service is. */
-  toJSON(): Summary {
-    return this.cluster.toJSON();
-  }
-
-  /** Takes no new calls, waits for those under way, streams included, and closes the connections. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
+  protected override async closeTransport(): Promise<void> {
     await this.#service.close();
-    if (this.#ownsCluster) await this.cluster.close();
   }
 }
 

@@ -7,13 +7,9 @@
  */
 import type { ClientOptions, ServiceDefinition } from "@grpc/grpc-js";
 import { Cluster } from "../cluster/cluster.ts";
-import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
-import { withoutGrpcScheme } from "../core/address.ts";
-import type { DiscoveryState } from "../core/observation.ts";
-import { inspectBy, type Summary } from "../core/summary.ts";
-import type { NodeView } from "../core/view.ts";
-import { withGrpcAddresses } from "../discovery/grpc-addresses.ts";
+import { RpcBalancer } from "../cluster/rpc-balancer.ts";
+import { inspectBy } from "../core/summary.ts";
 import { connectionDefaults } from "./connection-options.ts";
 import { GrpcService } from "./grpc-service.ts";
 import { createInterceptor } from "./interceptor.ts";
@@ -33,14 +29,13 @@ export function grpcBalancer(from: GrpcBalancerOptions | Cluster): GrpcBalancer 
 }
 
 /** Made by `grpcBalancer()`. Channels are the program's own, and outlive it as such that reach nobody. */
-export class GrpcBalancer implements AsyncDisposable {
+export class GrpcBalancer extends RpcBalancer {
   static {
     inspectBy(GrpcBalancer.prototype, ({ cluster }, depth, options) =>
       cluster.describe("GrpcBalancer", depth, options),
     );
   }
 
-  readonly cluster: Cluster;
   /** What a client is given as its address. */
   readonly target: string;
   /**
@@ -52,14 +47,9 @@ export class GrpcBalancer implements AsyncDisposable {
     readonly interceptors: NonNullable<ClientOptions["interceptors"]>;
   };
   readonly #service: GrpcService;
-  readonly #ownsCluster: boolean;
-  #closing: Promise<void> | undefined = undefined;
 
   constructor(from: GrpcBalancerOptions | Cluster) {
-    this.#ownsCluster = !(from instanceof Cluster);
-    if (!(from instanceof Cluster)) refuseUnheard(from);
-    this.cluster =
-      from instanceof Cluster ? from : new Cluster({ ...from, discovery: withGrpcAddresses(from.discovery) });
+    super(from instanceof Cluster ? from : withoutUnheard(from));
     this.#service = new GrpcService(this.cluster);
     this.target = addService(this.#service);
     const { host, retry } = this.cluster.options;
@@ -74,49 +64,6 @@ export class GrpcBalancer implements AsyncDisposable {
     };
   }
 
-  get name(): string {
-    return this.cluster.name;
-  }
-
-  /** All nodes as they are now, those that drain included. */
-  get nodes(): readonly NodeView[] {
-    return this.cluster.nodes;
-  }
-
-  /** Whether every node is out and calls go out anyway. */
-  get failingOpen(): boolean {
-    return this.cluster.failingOpen;
-  }
-
-  get discoveryState(): DiscoveryState {
-    return this.cluster.discoveryState;
-  }
-
-  /** See `Cluster.ready`. Connections are made by the first call of a channel, or by its `waitForReady`. */
-  ready(options?: { readonly timeoutMs?: number }): Promise<void> {
-    return this.cluster.ready(options);
-  }
-
-  /** See `Cluster.drain`. */
-  drain(address: string): boolean {
-    return this.cluster.drain(withoutGrpcScheme(address));
-  }
-
-  /** See `Cluster.undrain`. */
-  undrain(address: string): boolean {
-    return this.cluster.undrain(withoutGrpcScheme(address));
-  }
-
-  /** See `Cluster.explain`. */
-  explain(call?: ExplainedCall): Explanation {
-    return this.cluster.explain(call);
-  }
-
-  /** Plain data for logs: what `nodes` says, and how the service is. */
-  toJSON(): Summary {
-    return this.cluster.toJSON();
-  }
-
   /**
    * For `retry: { methods: "idempotency_level" }`: hands over the definition of a service, `OrdersClient.service` of
    * clients by @grpc/proto-loader. grpc-js itself tells of a method only whether it is a stream.
@@ -126,25 +73,15 @@ export class GrpcBalancer implements AsyncDisposable {
     return this;
   }
 
-  /** Takes no new calls and waits for those under way. The channels are the program's to close. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #close(): Promise<void> {
+  protected override async closeTransport(): Promise<void> {
     await this.#service.close();
     removeService(this.#service);
-    if (this.#ownsCluster) await this.cluster.close();
   }
 }
 
-/** What would be taken and do nothing. A cluster that HTTP calls share may have it. */
-function refuseUnheard({ tls, connections, fallback }: GrpcBalancerOptions): void {
+/** @throws TypeError for what would be taken and do nothing. A cluster that HTTP calls share may have it. */
+function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
+  const { tls, connections, fallback } = from;
   for (const [name, value] of Object.entries(tls ?? {})) {
     if (name === "servername" || value === undefined) continue;
     throw new TypeError(
@@ -159,4 +96,5 @@ function refuseUnheard({ tls, connections, fallback }: GrpcBalancerOptions): voi
       "connections.factory is of no use to grpcBalancer: its connections are those of grpc-js",
     );
   }
+  return from;
 }
