@@ -6,6 +6,10 @@
  * each round, and the median of the ratios is the figure. CPU time is that of the system's own process, user and
  * system; the servers are another process.
  *
+ * A process keeps for its life what its start gave it (what was compiled when, where things lie in memory, how calls
+ * and answers fell into step), and two processes of one system differ by a fifth: many rounds within one pair measure
+ * that pair. So each system is started anew several times, servers included.
+ *
  * Run alone: `npx node bench/calls.ts`, or for some of the groups `npx node bench/calls.ts http2`.
  */
 import { type ChildProcess, fork } from "node:child_process";
@@ -15,9 +19,11 @@ import { groups } from "./call-systems.ts";
 import type { ServerPorts } from "./servers.ts";
 import { median, quantile } from "./statistics.ts";
 
-const rounds = 40;
+const starts = 8;
+/** Within one start. */
+const rounds = 10;
 /** Long enough for garbage collections to spread evenly over the blocks. */
-const callsPerBlock = 8_000;
+const callsPerBlock = 4_000;
 const warmUpCalls = 24_000;
 const concurrency = 32;
 
@@ -39,28 +45,55 @@ function start(program: string, ...args: readonly string[]): ChildProcess {
   return fork(new URL(program, import.meta.url), args, { execArgv: [] });
 }
 
-/** Ratios of one group to its first system, as the rows of a table. */
-async function compare(group: string, addresses: readonly string[]): Promise<string[]> {
-  const names = Object.keys(groups[group] ?? {});
+/** What each system of a group took per block, and what that is to the first system's block of the same round. */
+interface Costs {
+  readonly microseconds: number[];
+  readonly ratios: number[];
+  /** The median of each start. */
+  readonly medians: number[];
+}
+
+/** Adds the rounds of one set of processes. */
+async function measure(group: string, costs: ReadonlyMap<string, Costs>, seed: number): Promise<void> {
+  const servers = start("./servers.ts");
+  const [{ http1, http2, grpc }] = (await once(servers, "message")) as [ServerPorts];
+  const ports = group === "http2" ? [http2] : group === "grpc" ? grpc : http1;
+  const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
+  const names = [...costs.keys()];
   const workers = names.map((name) => start("./call-worker.ts", group, name, ...addresses));
-  const costs = names.map((): number[] => []);
-  const random = createSeededRandom(1);
   for (const worker of workers) await block(worker, warmUpCalls);
+  const random = createSeededRandom(seed);
+  const taken = names.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
     const order = names
       .map((_, index) => ({ index, at: random() }))
       .sort((left, right) => left.at - right.at);
     for (const { index } of order) {
-      costs[index]?.push(await block(workers[index] as ChildProcess, callsPerBlock));
+      taken[index]?.push(await block(workers[index] as ChildProcess, callsPerBlock));
     }
   }
-  for (const worker of workers) worker.disconnect();
-  const yardstick = costs[0] as number[];
-  return names.map((name, index) => {
-    const own = costs[index] as number[];
+  for (const child of [...workers, servers]) child.disconnect();
+  const yardstick = taken[0] as number[];
+  for (const [index, name] of names.entries()) {
+    const own = taken[index] as number[];
     const ratios = own.map((cost, round) => cost / (yardstick[round] as number));
+    costs.get(name)?.microseconds.push(...own);
+    costs.get(name)?.ratios.push(...ratios);
+    costs.get(name)?.medians.push(median(ratios));
+  }
+}
+
+/** Ratios of one group to its first system, as the rows of a table. */
+async function compare(group: string): Promise<string[]> {
+  const costs = new Map<string, Costs>();
+  for (const name of Object.keys(groups[group] ?? {})) {
+    costs.set(name, { microseconds: [], ratios: [], medians: [] });
+  }
+  for (let seed = 1; seed <= starts; seed++) await measure(group, costs, seed);
+  return Array.from(costs, ([name, { microseconds, ratios, medians }]) => {
     const [low, high] = [quantile(ratios, 0.25), quantile(ratios, 0.75)];
-    return `| ${name} | ${median(own).toFixed(1)} | ${median(ratios).toFixed(3)} | ${low.toFixed(3)} to ${high.toFixed(3)} |`;
+    const [least, most] = [Math.min(...medians), Math.max(...medians)];
+    return `| ${name} | ${median(microseconds).toFixed(1)} | ${median(ratios).toFixed(3)} | ${low.toFixed(3)} to ${high.toFixed(3)} | ${least.toFixed(3)} to ${most.toFixed(3)} |`;
   });
 }
 
@@ -74,22 +107,19 @@ const titles: Readonly<Record<string, string>> = {
 
 /** @param wanted some of the groups; all of them without. */
 export async function benchCalls(wanted: readonly string[] = Object.keys(titles)): Promise<string> {
-  const servers = start("./servers.ts");
-  const [{ http1, http2, grpc }] = (await once(servers, "message")) as [ServerPorts];
   const lines = [
     "## CPU per call",
     "",
-    `GET over HTTP/1.1 to 5 nodes, ${concurrency} at a time; ${rounds} rounds of ${callsPerBlock.toLocaleString("en")} calls for each system, each in a process of its own, in turns.`,
+    `To 5 nodes, ${concurrency} calls at a time. Each system has a process of its own and is started ${starts} times; in each start ${rounds} rounds of ${callsPerBlock.toLocaleString("en")} calls for each system, in turns.`,
   ];
   for (const group of wanted) {
-    const ports = group === "http2" ? [http2] : group === "grpc" ? grpc : http1;
     lines.push("", titles[group] ?? group, "");
-    lines.push("| system | CPU µs per call | ratio to the first (median) | middle half of the ratios |");
-    lines.push("|---|---|---|---|");
-    const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
-    lines.push(...(await compare(group, addresses)));
+    lines.push(
+      "| system | CPU µs per call | ratio to the first (median) | middle half of the ratios | medians of the starts |",
+    );
+    lines.push("|---|---|---|---|---|");
+    lines.push(...(await compare(group)));
   }
-  servers.disconnect();
   return lines.join("\n");
 }
 

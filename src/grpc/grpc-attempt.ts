@@ -12,7 +12,7 @@ import { attemptEnds, attemptStarts } from "../core/events.ts";
 import { priorityHeader, retryHeader } from "../core/layers.ts";
 import type { Node } from "../core/node.ts";
 import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
-import { failure, ignored, type Outcome } from "../core/outcome.ts";
+import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
 import { outcomeOfEnd } from "./classify.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 
@@ -205,6 +205,7 @@ export class GrpcAttempt implements Deadline, Listener {
   }
 
   #outcomeOf(code: number, details: string, isRefused: boolean): Outcome {
+    if (code === status.OK) return success;
     let hadItsChance = false;
     if (code === status.DEADLINE_EXCEEDED && !this.#isAnswered) {
       const { cluster, startedAt } = this.#call;

@@ -106,12 +106,15 @@ export class GrpcService {
   }
 }
 
-/** The waits are overruled by what each failed attempt asks for; UNAVAILABLE is the one status that may be tried again. */
+/**
+ * The waits are overruled by what each failed attempt asks for, and of whole seconds since grpc-js reads the text for each
+ * call; UNAVAILABLE is the one status that may be tried again.
+ */
 function retryPolicy(maxAttempts: number): NonNullable<MethodConfig["retryPolicy"]> {
   return {
     maxAttempts,
-    initialBackoff: "0.025s",
-    maxBackoff: "0.25s",
+    initialBackoff: "1s",
+    maxBackoff: "1s",
     backoffMultiplier: 2,
     retryableStatusCodes: ["UNAVAILABLE"],
   };
