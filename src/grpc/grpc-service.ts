@@ -14,6 +14,7 @@ import { ignored } from "../core/outcome.ts";
 import { CallSelector } from "./call-selector.ts";
 import type { Dial } from "./dial.ts";
 import type { GrpcAttempt } from "./grpc-attempt.ts";
+import { isGrpcPolicy } from "./grpc-policy.ts";
 import { ConfiguredMethods, type MethodConfig } from "./method-config.ts";
 import { Methods } from "./methods.ts";
 
@@ -49,12 +50,14 @@ export class GrpcService {
 
   constructor(cluster: Cluster) {
     const { retry } = cluster.rules;
+    // Under a policy of grpc-js' own nobody says of a failed attempt whether it may be made good.
+    const repeats = retry.attempts > 1 && !isGrpcPolicy(cluster.options.policy);
     this.cluster = cluster;
     this.methods = new Methods(retry);
     this.deadlines = new Deadlines(cluster.clock);
     this.methodConfig = {
       name: [],
-      ...(retry.attempts > 1 ? { retryPolicy: retryPolicy(retry.attempts) } : {}),
+      ...(repeats ? { retryPolicy: retryPolicy(retry.attempts) } : {}),
     };
     cluster.nodeSet.goneListeners.add(this.#onGone);
   }
@@ -72,8 +75,8 @@ export class GrpcService {
   /** For a call that may run twice: hedged where the option `hedge` says so and its time is known, else tried again. */
   repeatConfig(now: number): MethodConfig {
     const delayMs = this.cluster.hedgeDelayMs(now);
-    if (delayMs === Number.POSITIVE_INFINITY || this.cluster.rules.retry.attempts < 2)
-      return this.methodConfig;
+    const isHedged = delayMs < Number.POSITIVE_INFINITY && this.methodConfig.retryPolicy !== undefined;
+    if (!isHedged) return this.methodConfig;
     // grpc-js has a call either hedged or tried again. One that fails before its hedge is due is made good by it.
     const hedgingDelay = `${(delayMs / 1_000).toFixed(3)}s`;
     return {
