@@ -111,10 +111,10 @@ export class GrpcAttempt implements Deadline, Listener {
     if (attemptStarts.hasSubscribers) this.#publishStart(metadata);
     const sent = this.#subchannel.getRealSubchannel().createCall(metadata, host, method, this, callId);
     this.#sent = sent;
-    const { service, definition, endsAt } = this.#call;
+    const { service, definition, endsAt, rules } = this.#call;
     if (definition.isStream) service.streams.add(this);
     else {
-      this.dueAt = Math.min(endsAt, this.attempt.startedAt + service.cluster.rules.attemptMs);
+      this.dueAt = Math.min(endsAt, this.attempt.startedAt + rules.attemptMs);
       service.deadlines.add(this);
     }
     return sent;
@@ -164,8 +164,8 @@ export class GrpcAttempt implements Deadline, Listener {
   }
 
   expire(now: number): void {
-    const { endsAt, cluster } = this.#call;
-    const { attemptMs, totalMs } = cluster.rules;
+    const { endsAt, cluster, rules } = this.#call;
+    const { attemptMs, totalMs } = rules;
     const { name } = cluster;
     if (now >= endsAt) {
       const details = `${name}: no answer within ${totalMs} ms, the last attempt at ${this.node.key}`;

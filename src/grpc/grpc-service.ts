@@ -14,8 +14,8 @@ import { ignored } from "../core/outcome.ts";
 import { CallSelector } from "./call-selector.ts";
 import type { Dial } from "./dial.ts";
 import type { GrpcAttempt } from "./grpc-attempt.ts";
-import { isGrpcPolicy } from "./grpc-policy.ts";
-import { ConfiguredMethods, type MethodConfig } from "./method-config.ts";
+import { GrpcRules } from "./grpc-rules.ts";
+import { ConfiguredMethods } from "./method-config.ts";
 import { Methods } from "./methods.ts";
 
 const drainedTooLong = ignored("closing", "the node was removed, and drainMs are over");
@@ -26,8 +26,8 @@ export class GrpcService {
   /** Streams under way: unary calls end by themselves, in `totalMs` at the latest. */
   readonly streams: Set<GrpcAttempt> = new Set();
   readonly deadlines: Deadlines;
-  /** What grpc-js is told of retries: it makes them, and each failed attempt says whether and when. */
-  readonly methodConfig: MethodConfig;
+  /** Of calls that no view says otherwise of. */
+  readonly rules: GrpcRules;
   /** Told when the service is closed. */
   readonly closeListeners: Set<() => void> = new Set();
   /** It takes no new calls. */
@@ -49,16 +49,10 @@ export class GrpcService {
   };
 
   constructor(cluster: Cluster) {
-    const { retry } = cluster.rules;
-    // Under a policy of grpc-js' own nobody says of a failed attempt whether it may be made good.
-    const repeats = retry.attempts > 1 && !isGrpcPolicy(cluster.options.policy);
     this.cluster = cluster;
-    this.methods = new Methods(retry);
+    this.methods = new Methods(cluster.rules.retry);
     this.deadlines = new Deadlines(cluster.clock);
-    this.methodConfig = {
-      name: [],
-      ...(repeats ? { retryPolicy: retryPolicy(retry.attempts) } : {}),
-    };
+    this.rules = new GrpcRules(this, cluster.rules);
     cluster.nodeSet.goneListeners.add(this.#onGone);
   }
 
@@ -70,19 +64,6 @@ export class GrpcService {
       this.#selectors.set(serviceConfig, selector);
     }
     return selector;
-  }
-
-  /** For a call that may run twice: hedged where the option `hedge` says so and its time is known, else tried again. */
-  repeatConfig(now: number): MethodConfig {
-    const delayMs = this.cluster.hedgeDelayMs(now);
-    const isHedged = delayMs < Number.POSITIVE_INFINITY && this.methodConfig.retryPolicy !== undefined;
-    if (!isHedged) return this.methodConfig;
-    // grpc-js has a call either hedged or tried again. One that fails before its hedge is due is made good by it.
-    const hedgingDelay = `${(delayMs / 1_000).toFixed(3)}s`;
-    return {
-      name: [],
-      hedgingPolicy: { maxAttempts: 2, hedgingDelay, nonFatalStatusCodes: ["UNAVAILABLE"] },
-    };
   }
 
   callStarted(): void {
@@ -107,17 +88,6 @@ export class GrpcService {
     this.cluster.nodeSet.goneListeners.delete(this.#onGone);
     this.deadlines.close();
   }
-}
-
-/** The waits are overruled by what each failed attempt asks for; UNAVAILABLE is the one status that may be tried again. */
-function retryPolicy(maxAttempts: number): NonNullable<MethodConfig["retryPolicy"]> {
-  return {
-    maxAttempts,
-    initialBackoff: "0.025s",
-    maxBackoff: "0.25s",
-    backoffMultiplier: 2,
-    retryableStatusCodes: ["UNAVAILABLE"],
-  };
 }
 
 /** The attribute by which a resolver hands the service to the policy; its prefix keeps it from the connections. */
