@@ -29,9 +29,10 @@ export class CallSelector implements experimental.ConfigSelector {
     if (closing || cluster.closed) return refusal;
     const method = methods.of(path);
     const view = rulesIn(metadata.getOptions());
+    const isOwn = view !== undefined && view.service === this.#service;
     return new GrpcCall(
-      view ?? rules,
-      view === undefined ? method : view.methodOf(method),
+      isOwn ? view : rules,
+      isOwn ? view.methodOf(method) : method,
       metadata,
       this.configured.of(path),
       currentContext()?.priority,

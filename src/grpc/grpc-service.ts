@@ -10,10 +10,12 @@ import { status } from "@grpc/grpc-js";
 import type { Cluster } from "../cluster/cluster.ts";
 import { Deadlines } from "../core/deadlines.ts";
 import type { Node } from "../core/node.ts";
+import type { ConnectionCounts } from "../core/observation.ts";
 import { ignored } from "../core/outcome.ts";
 import { CallSelector } from "./call-selector.ts";
 import type { Dial } from "./dial.ts";
 import type { GrpcAttempt } from "./grpc-attempt.ts";
+import { GrpcConnections } from "./grpc-connections.ts";
 import { GrpcRules } from "./grpc-rules.ts";
 import { ConfiguredMethods } from "./method-config.ts";
 import { Methods } from "./methods.ts";
@@ -26,6 +28,7 @@ export class GrpcService {
   /** Streams under way: unary calls end by themselves, in `totalMs` at the latest. */
   readonly streams: Set<GrpcAttempt> = new Set();
   readonly deadlines: Deadlines;
+  readonly connections: GrpcConnections = new GrpcConnections();
   /** Of calls that no view says otherwise of. */
   readonly rules: GrpcRules;
   /** Told when the service is closed. */
@@ -48,12 +51,15 @@ export class GrpcService {
     }
   };
 
+  readonly #counter = (node: Node): ConnectionCounts | undefined => this.connections.countsOf(node.key);
+
   constructor(cluster: Cluster) {
     this.cluster = cluster;
     this.methods = new Methods(cluster.rules.retry);
     this.deadlines = new Deadlines(cluster.clock);
     this.rules = new GrpcRules(this, cluster.rules);
     cluster.nodeSet.goneListeners.add(this.#onGone);
+    cluster.connectionCounters.add(this.#counter);
   }
 
   /** @param serviceConfig the channel option `grpc.service_config`. */
@@ -86,6 +92,7 @@ export class GrpcService {
     this.closed = true;
     for (const listener of [...this.closeListeners]) listener();
     this.cluster.nodeSet.goneListeners.delete(this.#onGone);
+    this.cluster.connectionCounters.delete(this.#counter);
     this.deadlines.close();
   }
 }
