@@ -1,9 +1,12 @@
 /** Tests what a view's options come to over gRPC, how a call carries them, and what is refused. */
 import { type InterceptingCall, type Interceptor, Metadata } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
+import type { WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
+import { CallContext, runInContext } from "../resilience/call-context.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
+import type { GrpcCall } from "./grpc-call.ts";
 import { grpcPolicy } from "./grpc-policy.ts";
 import { type GrpcRules, rulesIn } from "./grpc-rules.ts";
 import { GrpcService } from "./grpc-service.ts";
@@ -99,6 +102,28 @@ it("is carried by a copy of the metadata, which keeps its own options", () => {
   expect(cloned.getOptions().waitForReady).toBe(true);
   expect(cloned.toHttp2Headers()).toEqual({ "x-user": "ada" });
   expect(rulesIn(metadata.getOptions())).toBeUndefined();
+});
+
+it("holds for calls of its own service only, wherever the metadata gets to", () => {
+  const service = serve();
+  const view = service.rules.with({ hashKey: "ada", attemptMs: 5 });
+  const rulesOf = (channel: GrpcService) =>
+    (channel.selector(undefined).invoke(get.path, view.mark(new Metadata())) as unknown as GrpcCall).rules;
+  expect(rulesOf(service)).toBe(view.rules);
+  const other = serve({ name: "users" });
+  expect(rulesOf(other)).toBe(other.cluster.rules);
+});
+
+it("has its priority go before that of the handler, unless it is the default", () => {
+  const service = serve();
+  const priorityOf = (options: WithOptions) =>
+    runInContext(new CallContext({ endsAt: Number.POSITIVE_INFINITY, priority: "critical" }), () => {
+      const marked = service.rules.with(options).mark(new Metadata());
+      return (service.selector(undefined).invoke(get.path, marked) as unknown as GrpcCall).priority;
+    });
+  expect(priorityOf({ priority: "sheddable" })).toBe("sheddable");
+  expect(priorityOf({ priority: "default" })).toBe("critical");
+  expect(priorityOf({ zone: "a" })).toBe("critical");
 });
 
 describe("the interceptor", () => {
