@@ -2,6 +2,7 @@
 import { type experimental, type Metadata, status } from "@grpc/grpc-js";
 import { currentContext } from "../resilience/call-context.ts";
 import { GrpcCall } from "./grpc-call.ts";
+import { rulesIn } from "./grpc-rules.ts";
 import type { GrpcService } from "./grpc-service.ts";
 import type { ConfiguredMethods } from "./method-config.ts";
 
@@ -24,12 +25,14 @@ export class CallSelector implements experimental.ConfigSelector {
   }
 
   invoke(path: string, metadata: Metadata): ReturnType<experimental.ConfigSelector["invoke"]> {
-    const { methods, closing, cluster } = this.#service;
+    const { methods, closing, cluster, rules } = this.#service;
     if (closing || cluster.closed) return refusal;
     const method = methods.of(path);
+    const view = rulesIn(metadata.getOptions());
+    const isOwn = view !== undefined && view.service === this.#service;
     return new GrpcCall(
-      this.#service,
-      method,
+      isOwn ? view : rules,
+      isOwn ? view.methodOf(method) : method,
       metadata,
       this.configured.of(path),
       currentContext()?.priority,

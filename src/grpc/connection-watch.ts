@@ -1,13 +1,14 @@
 /**
  * Watches one connection of grpc-js (a subchannel) for as long as it lives, whichever channels share it: gives up what
- * does not connect in time, and tells the cluster whether its node can be reached.
+ * does not connect in time, tells the cluster whether its node can be reached, and counts it.
  */
 import { connectivityState, type experimental } from "@grpc/grpc-js";
-import type { Cluster } from "../cluster/cluster.ts";
 import { outcomeOfCode } from "../core/classify.ts";
 import type { Timer } from "../core/clock.ts";
 import { failure, type Outcome } from "../core/outcome.ts";
 import type { Dial } from "./dial.ts";
+import type { GrpcConnection } from "./grpc-connections.ts";
+import type { GrpcService } from "./grpc-service.ts";
 
 const { CONNECTING, IDLE, READY, TRANSIENT_FAILURE } = connectivityState;
 /** What grpc-go's servers allow unless they are told otherwise (keepalive.EnforcementPolicy, MinTime). */
@@ -15,20 +16,27 @@ const strictestPingMs = 300_000;
 type Subchannel = ReturnType<experimental.SubchannelInterface["getRealSubchannel"]>;
 
 /** Each connection is watched once, however many leaves use it. */
-const watched: WeakSet<Subchannel> = new WeakSet();
+const watched: WeakMap<Subchannel, ConnectionWatch> = new WeakMap();
 
 /** @param key the node's address; a node may leave and come back while the connection stays. */
-export function watchConnection(cluster: Cluster, key: string, subchannel: Subchannel, dial: Dial): void {
+export function watchConnection(service: GrpcService, key: string, subchannel: Subchannel, dial: Dial): void {
   if (watched.has(subchannel)) return;
-  watched.add(subchannel);
-  const watch = new ConnectionWatch(cluster, key, subchannel, dial);
+  const watch = new ConnectionWatch(service, key, subchannel, dial);
+  watched.set(subchannel, watch);
   subchannel.addConnectivityStateListener((_subchannel, _from, to, _keepalive, message) =>
     watch.changed(to, message),
   );
 }
 
+/** The connection that a subchannel has now, as it is counted. */
+export function connectionOf(subchannel: Subchannel): GrpcConnection | undefined {
+  return watched.get(subchannel)?.connection;
+}
+
 class ConnectionWatch {
-  readonly #cluster: Cluster;
+  /** Undefined while there is none, and none is being made. */
+  connection: GrpcConnection | undefined = undefined;
+  readonly #service: GrpcService;
   readonly #key: string;
   readonly #subchannel: Subchannel;
   readonly #dial: Dial;
@@ -36,8 +44,8 @@ class ConnectionWatch {
   #timer: Timer | undefined = undefined;
   #timedOut = false;
 
-  constructor(cluster: Cluster, key: string, subchannel: Subchannel, dial: Dial) {
-    this.#cluster = cluster;
+  constructor(service: GrpcService, key: string, subchannel: Subchannel, dial: Dial) {
+    this.#service = service;
     this.#key = key;
     this.#subchannel = subchannel;
     this.#dial = dial;
@@ -47,8 +55,9 @@ class ConnectionWatch {
   changed(state: connectivityState, message: string | undefined): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const { clock, nodeSet } = this.#cluster;
+    const { clock, nodeSet } = this.#service.cluster;
     const node = nodeSet.nodes.get(this.#key);
+    this.#count(state);
     if (state === CONNECTING) {
       this.#begin();
     } else if (state === READY) {
@@ -61,8 +70,19 @@ class ConnectionWatch {
     }
   }
 
+  #count(state: connectivityState): void {
+    if (state === CONNECTING) {
+      this.connection = this.#service.connections.add(this.#key);
+    } else if (state === READY) {
+      this.connection?.opened();
+    } else {
+      this.connection?.left();
+      this.connection = undefined;
+    }
+  }
+
   #begin(): void {
-    const { clock, options } = this.#cluster;
+    const { clock, options } = this.#service.cluster;
     const { connectMs } = options.timeouts;
     this.#timedOut = false;
     this.#dial.begin();

@@ -152,9 +152,9 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
 
   /** Brings the leaves in line with the nodes that are to be connected. */
   #connectWanted(): void {
-    const { cluster } = this.#service as GrpcService;
+    const service = this.#service as GrpcService;
     const { wanted, ready } = this.#reach as Reach;
-    const endpoints = nodesToConnect(this.#endpoints, cluster);
+    const endpoints = nodesToConnect(this.#endpoints, service.cluster);
     wanted.clear();
     for (const { node } of endpoints) wanted.add(node);
     for (const [node, leaf] of this.#leaves) {
@@ -166,7 +166,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     const added: Leaf[] = [];
     for (const endpoint of endpoints) {
       if (this.#leaves.has(endpoint.node)) continue;
-      const leaf = new Leaf(endpoint, cluster, this.#helper, this.#options, this.#onLeaf);
+      const leaf = new Leaf(endpoint, service, this.#helper, this.#options, this.#onLeaf);
       this.#leaves.set(endpoint.node, leaf);
       added.push(leaf);
     }

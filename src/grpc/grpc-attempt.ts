@@ -14,7 +14,9 @@ import type { Node } from "../core/node.ts";
 import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
 import { outcomeOfEnd } from "./classify.ts";
+import { connectionOf } from "./connection-watch.ts";
 import type { GrpcCall } from "./grpc-call.ts";
+import type { GrpcConnection } from "./grpc-connections.ts";
 
 type Subchannel = experimental.SubchannelInterface;
 type RealSubchannel = ReturnType<Subchannel["getRealSubchannel"]>;
@@ -37,6 +39,7 @@ export class GrpcAttempt implements Deadline, Listener {
   readonly attempt: Attempt;
   readonly #call: GrpcCall;
   readonly #subchannel: Subchannel;
+  #connection: GrpcConnection | undefined = undefined;
   #sent: Sent | undefined = undefined;
   #listener: Listener | undefined = undefined;
   /** The answer has begun: from here on nothing is tried again. */
@@ -109,12 +112,15 @@ export class GrpcAttempt implements Deadline, Listener {
     this.#isBegun = true;
     if (this.#call.priority !== "default") metadata.set(priorityHeader, this.#call.priority);
     if (attemptStarts.hasSubscribers) this.#publishStart(metadata);
-    const sent = this.#subchannel.getRealSubchannel().createCall(metadata, host, method, this, callId);
+    const subchannel = this.#subchannel.getRealSubchannel();
+    this.#connection = connectionOf(subchannel);
+    this.#connection?.callBegan();
+    const sent = subchannel.createCall(metadata, host, method, this, callId);
     this.#sent = sent;
-    const { service, definition, endsAt } = this.#call;
+    const { service, definition, endsAt, rules } = this.#call;
     if (definition.isStream) service.streams.add(this);
     else {
-      this.dueAt = Math.min(endsAt, this.attempt.startedAt + service.cluster.rules.attemptMs);
+      this.dueAt = Math.min(endsAt, this.attempt.startedAt + rules.attemptMs);
       service.deadlines.add(this);
     }
     return sent;
@@ -164,8 +170,8 @@ export class GrpcAttempt implements Deadline, Listener {
   }
 
   expire(now: number): void {
-    const { endsAt, cluster } = this.#call;
-    const { attemptMs, totalMs } = cluster.rules;
+    const { endsAt, cluster, rules } = this.#call;
+    const { attemptMs, totalMs } = rules;
     const { name } = cluster;
     if (now >= endsAt) {
       const details = `${name}: no answer within ${totalMs} ms, the last attempt at ${this.node.key}`;
@@ -226,6 +232,7 @@ export class GrpcAttempt implements Deadline, Listener {
       service.deadlines.remove(this);
       if (outcome.kind === "success") cluster.answered(attempt, true, now);
     }
+    this.#connection?.callEnded();
     cluster.settle(attempt, outcome, now);
     if (this.#isBegun && attemptEnds.hasSubscribers) this.#publishEnd(outcome, now);
     return now;

@@ -6,16 +6,27 @@
  * const client = new OrdersClient(orders.target, credentials.createInsecure(), orders.channelOptions);
  */
 import type { ClientOptions, ServiceDefinition } from "@grpc/grpc-js";
+import type { WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
 import { RpcBalancer } from "../cluster/rpc-balancer.ts";
 import { inspectBy } from "../core/summary.ts";
 import { connectionDefaults } from "./connection-options.ts";
+import { GrpcBalancerView } from "./grpc-balancer-view.ts";
+import type { GrpcRules } from "./grpc-rules.ts";
 import { GrpcService } from "./grpc-service.ts";
 import { createInterceptor } from "./interceptor.ts";
 import { addService, removeService } from "./services.ts";
 
 export type GrpcBalancerOptions = ClusterOptions;
+
+/** The most that `retry.attempts` takes. */
+const mostAttempts = 100;
+
+/** What a client is given as its options. */
+export type GrpcChannelOptions = ClientOptions & {
+  readonly interceptors: NonNullable<ClientOptions["interceptors"]>;
+};
 
 /**
  * Balances the calls of all channels that are made with its `target`.
@@ -43,25 +54,34 @@ export class GrpcBalancer extends RpcBalancer {
    * reconnects and retries without them as well. Only with the interceptor in them are streams told from unary calls
    * before they end, and deadlines inherited: an `interceptors` of your own has to hold it too.
    */
-  readonly channelOptions: ClientOptions & {
-    readonly interceptors: NonNullable<ClientOptions["interceptors"]>;
-  };
+  readonly channelOptions: GrpcChannelOptions;
   readonly #service: GrpcService;
 
   constructor(from: GrpcBalancerOptions | Cluster) {
     super(from instanceof Cluster ? from : withoutUnheard(from));
     this.#service = new GrpcService(this.cluster);
     this.target = addService(this.#service);
-    const { host, retry } = this.cluster.options;
+    const { host } = this.cluster.options;
     this.channelOptions = {
       ...connectionDefaults(this.cluster.options),
       // With a proxy in the environment grpc-js would ask that one in place of our resolver.
       "grpc.enable_http_proxy": 0,
-      // grpc-js stops at 5 whatever its policy says.
-      "grpc-node.retry_max_attempts_limit": Math.max(5, retry.attempts),
+      // grpc-js stops at 5 whatever its policy says; views have numbers of their own.
+      "grpc-node.retry_max_attempts_limit": mostAttempts,
       ...(host === undefined ? {} : { "grpc.default_authority": host }),
-      interceptors: [createInterceptor(this.#service.methods)],
+      interceptors: [createInterceptor(this.#service)],
     };
+  }
+
+  /**
+   * A cheap view with options for some calls: `client.get(request, orders.with({ hashKey: "ada" }).callOptions, callback)`.
+   * It shares everything else with this balancer, which is what is closed.
+   *
+   * @throws TypeError or RangeError that names the option and the value it got; TypeError also for what has no effect
+   *   over gRPC: `retry.statuses`, methods that are no paths, and nearly all under `grpcPolicy`.
+   */
+  with(options: WithOptions): GrpcBalancerView {
+    return this.#view(this.#service.rules.with(options));
   }
 
   /**
@@ -71,6 +91,15 @@ export class GrpcBalancer extends RpcBalancer {
   define(service: ServiceDefinition): this {
     for (const method of Object.values(service)) this.#service.methods.define(method);
     return this;
+  }
+
+  #view(grpcRules: GrpcRules): GrpcBalancerView {
+    return new GrpcBalancerView(this, {
+      rules: grpcRules.rules,
+      callOptions: grpcRules.callOptions,
+      interceptor: createInterceptor(this.#service, grpcRules),
+      with: (options) => this.#view(grpcRules.with(options)),
+    });
   }
 
   protected override async closeTransport(): Promise<void> {

@@ -7,6 +7,7 @@
  * a call must cost little. It ends exactly once, whatever becomes of its attempts.
  */
 import { type experimental, type Metadata, status } from "@grpc/grpc-js";
+import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { TrialCall } from "../cluster/trials.ts";
 import type { CallPriority } from "../core/contracts.ts";
@@ -17,6 +18,7 @@ import { retryDelayMs } from "../resilience/retry.ts";
 import { outcomeOfEnd } from "./classify.ts";
 import { Gate } from "./gate.ts";
 import { GrpcAttempt, type Status } from "./grpc-attempt.ts";
+import type { GrpcRules } from "./grpc-rules.ts";
 import type { GrpcService } from "./grpc-service.ts";
 import type { MethodConfig } from "./method-config.ts";
 import type { Method } from "./methods.ts";
@@ -29,6 +31,7 @@ type Filter = experimental.Filter;
 
 export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<Filter> {
   readonly service: GrpcService;
+  readonly rules: CallRules;
   readonly definition: Method;
   readonly startedAt: number;
   /** Until when it must be over, on the cluster's clock; `Infinity` for a stream. */
@@ -53,23 +56,30 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   readonly status: status = status.OK;
   readonly dynamicFilterFactories: experimental.FilterFactory<Filter>[];
 
-  /** @param methodConfig the caller's own, which then decides about retries; undefined for ours. */
+  /**
+   * @param grpcRules those of the service, or of a view.
+   * @param methodConfig the caller's own, which then decides about retries; undefined for ours.
+   * @param inherited the priority of the call whose handler makes this one.
+   */
   constructor(
-    service: GrpcService,
+    grpcRules: GrpcRules,
     method: Method,
     metadata: Metadata,
     methodConfig: MethodConfig | undefined,
-    priority: CallPriority | undefined,
+    inherited: CallPriority | undefined,
   ) {
+    const { service, rules } = grpcRules;
     const { cluster } = service;
     const now = cluster.clock.now();
     this.service = service;
+    this.rules = rules;
     this.definition = method;
     this.startedAt = now;
-    this.endsAt = method.isStream ? Number.POSITIVE_INFINITY : now + cluster.rules.totalMs;
-    this.priority = priority ?? cluster.rules.priority;
+    this.endsAt = method.isStream ? Number.POSITIVE_INFINITY : now + rules.totalMs;
+    this.priority = rules.priority === "default" ? (inherited ?? rules.priority) : rules.priority;
     this.#metadata = metadata;
-    this.methodConfig = methodConfig ?? (method.mayRepeat ? service.repeatConfig(now) : service.methodConfig);
+    this.methodConfig =
+      methodConfig ?? (method.mayRepeat ? grpcRules.repeatConfig(now) : grpcRules.methodConfig);
     this.isConfigured = methodConfig !== undefined;
     this.dynamicFilterFactories = [this];
     service.callStarted();
@@ -97,11 +107,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   }
 
   get hashKey(): string | undefined {
-    return this.cluster.rules.hashKey;
-  }
-
-  get rules(): Cluster["rules"] {
-    return this.cluster.rules;
+    return this.rules.hashKey;
   }
 
   get tried(): readonly Node[] {
@@ -112,7 +118,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     const { cluster } = this;
     return (
       this.definition.mayRepeat &&
-      this.#attempts + 1 < cluster.rules.retry.attempts &&
+      this.#attempts + 1 < this.rules.retry.attempts &&
       cluster.hasRetryLeft(cluster.clock.now())
     );
   }
@@ -190,7 +196,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
               retryAfterMs: asked,
               remainingMs: this.endsAt - now,
             },
-            cluster.rules.retry,
+            this.rules.retry,
             cluster.options.random,
           )
         : undefined;

@@ -10,11 +10,14 @@ import { status } from "@grpc/grpc-js";
 import type { Cluster } from "../cluster/cluster.ts";
 import { Deadlines } from "../core/deadlines.ts";
 import type { Node } from "../core/node.ts";
+import type { ConnectionCounts } from "../core/observation.ts";
 import { ignored } from "../core/outcome.ts";
 import { CallSelector } from "./call-selector.ts";
 import type { Dial } from "./dial.ts";
 import type { GrpcAttempt } from "./grpc-attempt.ts";
-import { ConfiguredMethods, type MethodConfig } from "./method-config.ts";
+import { GrpcConnections } from "./grpc-connections.ts";
+import { GrpcRules } from "./grpc-rules.ts";
+import { ConfiguredMethods } from "./method-config.ts";
 import { Methods } from "./methods.ts";
 
 const drainedTooLong = ignored("closing", "the node was removed, and drainMs are over");
@@ -25,8 +28,9 @@ export class GrpcService {
   /** Streams under way: unary calls end by themselves, in `totalMs` at the latest. */
   readonly streams: Set<GrpcAttempt> = new Set();
   readonly deadlines: Deadlines;
-  /** What grpc-js is told of retries: it makes them, and each failed attempt says whether and when. */
-  readonly methodConfig: MethodConfig;
+  readonly connections: GrpcConnections = new GrpcConnections();
+  /** Of calls that no view says otherwise of. */
+  readonly rules: GrpcRules;
   /** Told when the service is closed. */
   readonly closeListeners: Set<() => void> = new Set();
   /** It takes no new calls. */
@@ -47,16 +51,15 @@ export class GrpcService {
     }
   };
 
+  readonly #counter = (node: Node): ConnectionCounts | undefined => this.connections.countsOf(node.key);
+
   constructor(cluster: Cluster) {
-    const { retry } = cluster.rules;
     this.cluster = cluster;
-    this.methods = new Methods(retry);
+    this.methods = new Methods(cluster.rules.retry);
     this.deadlines = new Deadlines(cluster.clock);
-    this.methodConfig = {
-      name: [],
-      ...(retry.attempts > 1 ? { retryPolicy: retryPolicy(retry.attempts) } : {}),
-    };
+    this.rules = new GrpcRules(this, cluster.rules);
     cluster.nodeSet.goneListeners.add(this.#onGone);
+    cluster.connectionCounters.add(this.#counter);
   }
 
   /** @param serviceConfig the channel option `grpc.service_config`. */
@@ -67,19 +70,6 @@ export class GrpcService {
       this.#selectors.set(serviceConfig, selector);
     }
     return selector;
-  }
-
-  /** For a call that may run twice: hedged where the option `hedge` says so and its time is known, else tried again. */
-  repeatConfig(now: number): MethodConfig {
-    const delayMs = this.cluster.hedgeDelayMs(now);
-    if (delayMs === Number.POSITIVE_INFINITY || this.cluster.rules.retry.attempts < 2)
-      return this.methodConfig;
-    // grpc-js has a call either hedged or tried again. One that fails before its hedge is due is made good by it.
-    const hedgingDelay = `${(delayMs / 1_000).toFixed(3)}s`;
-    return {
-      name: [],
-      hedgingPolicy: { maxAttempts: 2, hedgingDelay, nonFatalStatusCodes: ["UNAVAILABLE"] },
-    };
   }
 
   callStarted(): void {
@@ -102,22 +92,9 @@ export class GrpcService {
     this.closed = true;
     for (const listener of [...this.closeListeners]) listener();
     this.cluster.nodeSet.goneListeners.delete(this.#onGone);
+    this.cluster.connectionCounters.delete(this.#counter);
     this.deadlines.close();
   }
-}
-
-/**
- * The waits are overruled by what each failed attempt asks for, and of whole seconds since grpc-js reads the text for each
- * call; UNAVAILABLE is the one status that may be tried again.
- */
-function retryPolicy(maxAttempts: number): NonNullable<MethodConfig["retryPolicy"]> {
-  return {
-    maxAttempts,
-    initialBackoff: "1s",
-    maxBackoff: "1s",
-    backoffMultiplier: 2,
-    retryableStatusCodes: ["UNAVAILABLE"],
-  };
 }
 
 /** The attribute by which a resolver hands the service to the policy; its prefix keeps it from the connections. */

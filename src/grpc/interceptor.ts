@@ -1,27 +1,54 @@
 /**
- * What the channels of a service do before a call: learn whether its method is a stream, and let it inherit the deadline and the
- * abort of the handler that it is made in (`withDeadline`, `evenkeel/server`).
+ * What the channels of a service do before a call: learn whether its method is a stream, hand on the rules of a view, and
+ * let it inherit the deadline and the abort of the handler that it is made in (`withDeadline`, `evenkeel/server`).
  */
 import { InterceptingCall, type Interceptor, type NextCall, status } from "@grpc/grpc-js";
 import { type CallContext, currentContext } from "../resilience/call-context.ts";
 import { isFailure } from "./classify.ts";
-import type { Methods } from "./methods.ts";
+import { type GrpcRules, rulesIn } from "./grpc-rules.ts";
+import type { GrpcService } from "./grpc-service.ts";
 
 type Options = Parameters<NextCall>[0];
+type Sent = ReturnType<NextCall>;
 
-export function createInterceptor(methods: Methods): Interceptor {
+/** @param rules of a view whose client this is for; calls may have others. */
+export function createInterceptor(service: GrpcService, rules?: GrpcRules): Interceptor {
+  const { methods } = service;
   return (options, nextCall) => {
     methods.learn(options.method_definition);
-    const context = currentContext();
-    const call = context === undefined ? nextCall(options) : inherit(context, options, nextCall);
+    const view = rulesIn(options) ?? rules;
     // Most calls need nothing in between; grpc-js asks for no more than this of it, whatever its type says.
-    return call as InterceptingCall;
+    if (view === undefined) return send(options, nextCall) as InterceptingCall;
+    if (view.service !== service) {
+      const { name } = view.service.cluster;
+      throw new TypeError(`options of ${name} were given to a call of ${service.cluster.name}`);
+    }
+    return new InterceptingCall(send(timed(view, options), nextCall), {
+      start(metadata, listener, next) {
+        next(view.mark(metadata), listener);
+      },
+    });
   };
 }
 
-function inherit(context: CallContext, options: Options, nextCall: NextCall): ReturnType<NextCall> {
-  const deadline = leastDeadline(options.deadline, context.remainingMs());
-  const call = nextCall(deadline === undefined ? options : { ...options, deadline });
+/** A stream has only the time that its caller or its handler gives it. */
+function timed({ deadlineMs }: GrpcRules, options: Options): Options {
+  const { requestStream, responseStream } = options.method_definition;
+  if (deadlineMs === undefined || requestStream || responseStream) return options;
+  return { ...options, deadline: leastDeadline(options.deadline, deadlineMs) };
+}
+
+function send(options: Options, nextCall: NextCall): Sent {
+  const context = currentContext();
+  return context === undefined ? nextCall(options) : inherit(context, options, nextCall);
+}
+
+function inherit(context: CallContext, options: Options, nextCall: NextCall): Sent {
+  const remainingMs = context.remainingMs();
+  const isEndless = remainingMs === Number.POSITIVE_INFINITY;
+  const call = nextCall(
+    isEndless ? options : { ...options, deadline: leastDeadline(options.deadline, remainingMs) },
+  );
   const { signal } = context;
   const onAbort = (): void =>
     call.cancelWithStatus(
@@ -45,8 +72,7 @@ function inherit(context: CallContext, options: Options, nextCall: NextCall): Re
 }
 
 /** grpc-js takes a time of the wall clock, as a number or a Date. */
-function leastDeadline(own: Date | number | undefined, remainingMs: number): number | undefined {
-  if (remainingMs === Number.POSITIVE_INFINITY) return undefined;
-  const inherited = Date.now() + remainingMs;
-  return own === undefined ? inherited : Math.min(Number(own), inherited);
+function leastDeadline(own: Date | number | undefined, remainingMs: number): number {
+  const other = Date.now() + remainingMs;
+  return own === undefined ? other : Math.min(Number(own), other);
 }

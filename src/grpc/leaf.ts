@@ -1,11 +1,10 @@
 /** One node as one channel sees it: the connection to it, made and made again for as long as the node is wanted. */
 import { connectivityState, experimental, Metadata } from "@grpc/grpc-js";
-import type { Cluster } from "../cluster/cluster.ts";
 import type { HealthCheck } from "../core/health-check.ts";
 import type { Node } from "../core/node.ts";
 import { watchConnection } from "./connection-watch.ts";
 import { GrpcCheck } from "./grpc-check.ts";
-import type { NodeEndpoint } from "./grpc-service.ts";
+import type { GrpcService, NodeEndpoint } from "./grpc-service.ts";
 
 const { CONNECTING, IDLE, READY, TRANSIENT_FAILURE } = connectivityState;
 const noMetadata = new Metadata();
@@ -28,18 +27,18 @@ export class Leaf {
   /** @param changed told of each change of the connection's state; `subchannel` says what it is now. */
   constructor(
     endpoint: NodeEndpoint,
-    cluster: Cluster,
+    service: GrpcService,
     parent: Helper,
     options: Options,
     changed: (leaf: Leaf, wasReady: boolean) => void,
   ) {
     this.node = endpoint.node;
     this.#changed = changed;
-    this.#check = cluster.options.check;
+    this.#check = service.cluster.options.check;
     const helper = experimental.createChildChannelControlHelper(parent, {
       createSubchannel: (address, args) => {
         const subchannel = parent.createSubchannel(address, args);
-        watchConnection(cluster, endpoint.node.key, subchannel.getRealSubchannel(), endpoint.dial);
+        watchConnection(service, endpoint.node.key, subchannel.getRealSubchannel(), endpoint.dial);
         this.#latest = subchannel;
         return subchannel;
       },

@@ -25,6 +25,8 @@ export class Methods {
   readonly #retry: RetryRules;
   readonly #known: Map<string, Method> = new Map();
   readonly #learned: Set<string> = new Set();
+  /** Methods that may run twice by their definition. */
+  readonly #idempotent: Set<string> = new Set();
 
   constructor(retry: RetryRules) {
     this.#retry = retry;
@@ -40,17 +42,25 @@ export class Methods {
 
   /** Takes in a definition that is whole. */
   define(definition: Definition): void {
-    const mayRepeat = this.#retry.byIdempotencyLevel === true && isIdempotent(definition);
-    this.#learned.add(definition.path);
-    this.#set(definition, mayRepeat || this.#retry.methods.has(definition.path));
+    const { path } = definition;
+    if (isIdempotent(definition)) this.#idempotent.add(path);
+    else this.#idempotent.delete(path);
+    this.#learned.add(path);
+    this.#set(definition, this.mayRepeat(path));
   }
 
   of(path: string): Method {
     const known = this.#known.get(path);
     if (known !== undefined) return known;
-    const method = { path, isStream: false, mayRepeat: this.#retry.methods.has(path) };
+    const method = { path, isStream: false, mayRepeat: this.mayRepeat(path) };
     if (this.#known.size < mostMethods) this.#known.set(path, method);
     return method;
+  }
+
+  /** @param retry the rules of a view; by default those of the service. */
+  mayRepeat(path: string, retry: RetryRules = this.#retry): boolean {
+    if (retry.methods.has(path)) return true;
+    return retry.byIdempotencyLevel === true && this.#idempotent.has(path);
   }
 
   #set({ path, requestStream, responseStream }: Definition, mayRepeat: boolean): void {

@@ -7,11 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { credentials, ServerCredentials, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
+import { collect } from "../../src/core/observation.ts";
 import { grpcBalancer } from "../../src/grpc/index.ts";
 import { list, roundRobin } from "../../src/index.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { Recorder } from "../support/recorder.ts";
-import { balance, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
+import { balance, connected, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
 import { methods, startServer, startServers } from "./support/servers.ts";
 
 const get = methods.get.path;
@@ -104,6 +105,53 @@ test("a server that sends GOAWAY under load loses no call, and is connected to a
   running = false;
   await Promise.all(callers);
   expect(failed).toBe(0);
+});
+
+test("connections are counted once for all channels of a service, and as long as they carry calls", async () => {
+  await using servers = await startServers(2, {
+    chat: (call) => {
+      call.on("data", (bytes: Buffer) => call.write(bytes));
+      call.on("end", () => call.end());
+    },
+  });
+  const [first, second] = servers.map(({ address }) => `http://${address}`) as [string, string];
+  await using balanced = balance([first, second], { policy: roundRobin() });
+  const counts = () => {
+    const { name } = balanced.balancer;
+    const all = collect().find(({ service }) => service === name)?.connections ?? new Map();
+    return [all.get(first), all.get(second)];
+  };
+  const idle = { open: 1, idle: 1, connecting: 0, waiting: 0 };
+  expect(counts()).toEqual([undefined, undefined]);
+  const shared = balanced.connect();
+  await Promise.all([connected(balanced.client), connected(shared)]);
+  await eventually("both are connected", () => counts().every((count) => count?.open === 1));
+  expect(counts()).toEqual([idle, idle]);
+  const apart = balanced.connect({ "grpc.use_local_subchannel_pool": 1 });
+  await connected(apart);
+  await eventually("both are connected", () => counts().every((count) => count?.open === 2));
+  apart.close();
+  await eventually("its connections are gone", () => counts().every((count) => count?.open === 1), 15_000);
+
+  balanced.balancer.drain(second);
+  const { path, requestSerialize, responseDeserialize } = methods.chat;
+  const stream = balanced.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  let echoes = 0;
+  stream.on("data", () => echoes++);
+  stream.write(Buffer.from("a"));
+  await eventually("an echo", () => echoes === 1);
+  expect(counts()[0]).toEqual({ ...idle, idle: 0 });
+  // It goes on over the connection that was told to go, beside the one that takes its place.
+  servers[0]?.server.drain(servers[0].address, 60_000);
+  await eventually("it is connected again", () => counts()[0]?.open === 2);
+  expect(await shared.get()).toBe(servers[0]?.port);
+  expect(counts()[0]).toEqual({ ...idle, open: 2 });
+  stream.end();
+  await eventually("the old connection is gone", () => counts()[0]?.open === 1);
+  expect(counts()[0]).toEqual(idle);
+
+  await servers[0]?.stop();
+  await eventually("there is none", () => (counts()[0]?.open ?? 0) === 0);
 });
 
 test("a source that asks at intervals is woken when a server says that it goes", async () => {

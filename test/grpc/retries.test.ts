@@ -1,6 +1,7 @@
 /** Retries over gRPC: which calls are tried again, where, and within which limits. */
 import { Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
+import { grpcPolicy } from "../../src/grpc/index.ts";
 import { ringHash, roundRobin } from "../../src/index.ts";
 import { Recorder } from "../support/recorder.ts";
 import { balance, eventually, inTurn, tally } from "./support/clients.ts";
@@ -57,6 +58,27 @@ test("any other method is sent once, and its status is the server's", async () =
   expect((error as ServiceError).metadata.getMap()).toMatchObject({ "x-why": "full" });
   expect((error as ServiceError).metadata.get("grpc-retry-pushback-ms")).toEqual([]);
   expect(bad.gets).toBe(1);
+});
+
+test("under a policy of grpc-js' own a call is sent once, whatever its method", async () => {
+  await using bad = await startServer({
+    get: (_call, callback) => callback({ code: status.UNAVAILABLE, details: "full" }),
+    put: (_call, callback) => callback({ code: status.UNAVAILABLE, details: "full" }),
+  });
+  await using balanced = balance([bad.address], {
+    policy: grpcPolicy("round_robin"),
+    retry: { methods: [get] },
+    hedge: { afterMs: 1 },
+  });
+  for (const call of [balanced.client.get(), balanced.client.put()]) {
+    await expect(call).rejects.toMatchObject({ code: status.UNAVAILABLE, details: "full" });
+  }
+  expect(bad.calls).toEqual(
+    new Map([
+      ["get", 1],
+      ["put", 1],
+    ]),
+  );
 });
 
 test("by idempotency_level, what the method's definition says decides", async () => {
