@@ -43,8 +43,8 @@ import { HedgeDelay } from "../resilience/hedge-delay.ts";
 import { LatencyFloor } from "../resilience/latency-floor.ts";
 import { RetryBudget } from "../resilience/retry-budget.ts";
 import { Admission, type AdmissionView } from "./admission.ts";
-import type { Call } from "./call.ts";
 import { type CallRules, resolveRules, rulesOf, type WithOptions } from "./call-rules.ts";
+import type { CallSpan } from "./call-span.ts";
 import { Checks } from "./checks.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { type ExplainedCall, type Explanation, explain } from "./explain.ts";
@@ -70,7 +70,7 @@ export class Cluster implements AsyncDisposable {
   /** @internal */
   readonly clock: Clock;
   /** @internal */
-  readonly deadlines: Deadlines<Call>;
+  readonly deadlines: Deadlines<CallSpan>;
   /** @internal */
   readonly lag: LoopLag;
   /** @internal */
@@ -80,7 +80,7 @@ export class Cluster implements AsyncDisposable {
   /** Told after each change of the set of nodes. @internal */
   readonly updateListeners: Set<() => void> = new Set();
   /** Calls that wait for discovery's first answer. @internal */
-  readonly waiting: Set<Call> = new Set();
+  readonly waiting: Set<CallSpan> = new Set();
   /** The connections of the transports over this cluster, for checks that are told to use them. @internal */
   readonly connectionSources: Set<(node: Node) => Dispatcher> = new Set();
   /** A transport adds a function that counts its connections to a node; undefined for a node without any. @internal */
@@ -300,7 +300,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Ends calls, those first that wait for one of the others to make room. @internal */
-  cancel(calls: Iterable<Call>, reason: Error): void {
+  cancel(calls: Iterable<CallSpan>, reason: Error): void {
     const all = [...calls];
     for (const call of all) if (call.isKept) call.cancel(reason);
     for (const call of all) call.cancel(reason);
@@ -441,9 +441,9 @@ export class Cluster implements AsyncDisposable {
     return this.#hasExtraLeft && this.#withdraw(now);
   }
 
-  /** A retry or hedge that was withdrawn is over. @internal */
-  extraEnded(): void {
-    this.#extraAttempts--;
+  /** A retry or hedge that was withdrawn is over, or so many of them. @internal */
+  extraEnded(count = 1): void {
+    this.#extraAttempts -= count;
   }
 
   #withdraw(now: number): boolean {

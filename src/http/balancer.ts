@@ -6,7 +6,6 @@
  * const response = await orders.fetch("/v1/orders/42");
  */
 import { type Dispatcher, Dispatcher1Wrapper, errors } from "undici";
-import type { Call } from "../cluster/call.ts";
 import { type CallRules, resolveRules, type WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
@@ -181,7 +180,7 @@ export class Balancer extends ClosableDispatcher {
   ): Promise<void> {
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the balancer was destroyed");
     const closed = closing ?? this.closeOnce();
-    const isOwn = (call: Call) => call instanceof Exchange && call.belongsTo(this.host);
+    const isOwn = (call: unknown) => call instanceof Exchange && call.belongsTo(this.host);
     this.cluster.cancel(this.cluster.deadlines.entries().filter(isOwn), reason);
     this.cluster.cancel(this.host.endless, reason);
     if (this.ownsCluster) this.cluster.destroy(reason);
