@@ -9,6 +9,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { IncomingHttpHeaders } from "node:http";
 import { type Duplex, Readable } from "node:stream";
 import { type Dispatcher, errors } from "undici";
+import type { ActiveCalls } from "../cluster/active-calls.ts";
 import { Call } from "../cluster/call.ts";
 import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
@@ -39,7 +40,7 @@ export interface ExchangeHost {
   readonly replayMemory: ReplayMemory;
   /** Exchanges without a deadline, which nothing else would find when the balancer is destroyed. */
   readonly endless: Set<Exchange>;
-  exchangeEnded(exchange: Exchange): void;
+  readonly active: ActiveCalls;
 }
 
 type Options = Dispatcher.DispatchOptions;
@@ -269,7 +270,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
   protected override released(): void {
     this.#body?.dispose();
     if (this.#host.endless.size > 0) this.#host.endless.delete(this);
-    this.#host.exchangeEnded(this);
+    this.#host.active.ended();
   }
 
   /** The caller's options as they are, unless the node is https or the body must not reach undici twice. */
