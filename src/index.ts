@@ -4,9 +4,11 @@ export type { AdmissionView } from "./cluster/admission.ts";
 export type { WithOptions } from "./cluster/call-rules.ts";
 export { Cluster } from "./cluster/cluster.ts";
 export type { ClusterView } from "./cluster/cluster-view.ts";
+export type { ConnectionOptions } from "./cluster/connection-options.ts";
 export type { ExplainedCall, Explanation } from "./cluster/explain.ts";
 export type { FailedCall, Fallback, FallbackResponse } from "./cluster/fallback-options.ts";
 export type { CallOptions, NodeAttempt } from "./cluster/function-call.ts";
+export type { EjectionOptions, HealthOptions } from "./cluster/health-options.ts";
 export type {
   AdaptiveLimitOptions,
   BreakerOptions,
@@ -15,6 +17,7 @@ export type {
   LimitOptions,
 } from "./cluster/limit-options.ts";
 export type * from "./cluster/options.ts";
+export type { TlsOptions } from "./cluster/tls-options.ts";
 export type { Clock, Timer } from "./core/clock.ts";
 export type {
   CallInfo,

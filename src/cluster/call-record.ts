@@ -1,4 +1,9 @@
-/** What a call has been through so far: for its next pick, and for the message of the error that it may end with. */
+/**
+ * What a call has been through so far: for its next pick, for what it may still cost, and for the message of the error
+ * that it may end with.
+ *
+ * Made when the first attempt fails or is hedged: most calls have none.
+ */
 import type { Node } from "../core/node.ts";
 import type { Outcome } from "../core/outcome.ts";
 
@@ -7,6 +12,10 @@ export class CallRecord {
   /** What each failed attempt met. */
   readonly #history: string[] = [];
   lastError: unknown = undefined;
+  /** Retries and hedges that were withdrawn from the ledger and are not over. */
+  extras = 0;
+  /** Attempts that their nodes did not process, as the connection was being closed. */
+  passedOver = 0;
 
   /** Nodes that the next pick leaves out. */
   get tried(): readonly Node[] {

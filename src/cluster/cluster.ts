@@ -18,12 +18,10 @@ import type { CheckResult } from "../core/health-check.ts";
 import { LoopLag } from "../core/loop-lag.ts";
 import type { Node } from "../core/node.ts";
 import {
-  addConnections,
   type Collection,
   type ConnectionCounts,
   collections,
   type DiscoveryState,
-  type ServiceObservation,
 } from "../core/observation.ts";
 import { longestTimerMs, OptionReader } from "../core/option-reader.ts";
 import type { Outcome } from "../core/outcome.ts";
@@ -41,21 +39,20 @@ import { snapshotFile } from "../discovery/snapshot-file.ts";
 import type { ShadowReport } from "../policy/shadow.ts";
 import { HedgeDelay } from "../resilience/hedge-delay.ts";
 import { LatencyFloor } from "../resilience/latency-floor.ts";
-import { RetryBudget } from "../resilience/retry-budget.ts";
+import { ActiveCalls } from "./active-calls.ts";
 import { Admission, type AdmissionView } from "./admission.ts";
-import type { Call } from "./call.ts";
 import { type CallRules, resolveRules, rulesOf, type WithOptions } from "./call-rules.ts";
+import type { CallSpan } from "./call-span.ts";
 import { Checks } from "./checks.ts";
 import { ClusterView } from "./cluster-view.ts";
 import { type ExplainedCall, type Explanation, explain } from "./explain.ts";
+import { ExtraAttempts } from "./extra-attempts.ts";
 import { type CallOptions, FunctionCall, type NodeAttempt } from "./function-call.ts";
 import { NodeSet } from "./node-set.ts";
+import { observe } from "./observe.ts";
 import { type ClusterOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { ReadyWaiters } from "./ready-waiters.ts";
 import { TlsFiles } from "./tls-files.ts";
-
-/** Retries at once that the breaker lets through: Envoy's retry budget, 20% of the calls under way and at least 3. */
-const retryShare = 0.2;
-const leastRetries = 3;
 
 export class Cluster implements AsyncDisposable {
   static {
@@ -70,7 +67,7 @@ export class Cluster implements AsyncDisposable {
   /** @internal */
   readonly clock: Clock;
   /** @internal */
-  readonly deadlines: Deadlines<Call>;
+  readonly deadlines: Deadlines<CallSpan>;
   /** @internal */
   readonly lag: LoopLag;
   /** @internal */
@@ -80,7 +77,7 @@ export class Cluster implements AsyncDisposable {
   /** Told after each change of the set of nodes. @internal */
   readonly updateListeners: Set<() => void> = new Set();
   /** Calls that wait for discovery's first answer. @internal */
-  readonly waiting: Set<Call> = new Set();
+  readonly waiting: Set<CallSpan> = new Set();
   /** The connections of the transports over this cluster, for checks that are told to use them. @internal */
   readonly connectionSources: Set<(node: Node) => Dispatcher> = new Set();
   /** A transport adds a function that counts its connections to a node; undefined for a node without any. @internal */
@@ -93,20 +90,18 @@ export class Cluster implements AsyncDisposable {
 
   readonly #guard: Guard;
   readonly #checks: Checks | undefined;
-  /** What retries and hedges are paid from. */
-  readonly #budget: RetryBudget | undefined;
   readonly #hedgeDelay: HedgeDelay | undefined;
   readonly #latencyFloor: LatencyFloor = new LatencyFloor();
-  /** Retries and hedges under way, those included that wait for their turn. */
-  #extraAttempts = 0;
   readonly #wallOffsetMs: number;
   readonly #createdAt: number;
-  readonly #readyWaiters: Set<() => void> = new Set();
-  readonly #onCollect = (collection: unknown): void => (collection as Collection).add(this.#observe());
-  #activeCalls = 0;
+  readonly #readyWaiters: ReadyWaiters = new ReadyWaiters(this);
+  readonly #onCollect = (collection: unknown): void =>
+    (collection as Collection).add(observe(this, this.#createdAt, this.#wallOffsetMs));
+  readonly #activeCalls: ActiveCalls = new ActiveCalls();
+  /** What retries and hedges are paid from. */
+  readonly #extras: ExtraAttempts;
   #closed = false;
   #destroyed = false;
-  #whenIdle: (() => void) | undefined = undefined;
   #closing: Promise<void> | undefined = undefined;
 
   /** @throws TypeError or RangeError that names the option and the value it got. */
@@ -117,15 +112,15 @@ export class Cluster implements AsyncDisposable {
     this.tls = new TlsFiles(this.options.tls, (error) =>
       process.emitWarning(`${this.options.name}: ${error.message}`),
     );
-    const { name, clock, discovery, scheme, allowEmpty, random, retryBudget } = this.options;
+    const { name, clock, discovery, scheme, allowEmpty, random } = this.options;
     this.name = name;
     this.clock = clock;
     this.rules = rulesOf(this.options);
     this.#createdAt = clock.now();
     this.#wallOffsetMs = Date.now() - this.#createdAt;
     this.deadlines = new Deadlines(clock);
-    this.lag = new LoopLag(clock, () => this.#activeCalls > 0);
-    this.#budget = retryBudget === undefined ? undefined : new RetryBudget(retryBudget);
+    this.lag = new LoopLag(clock, () => this.#activeCalls.count > 0);
+    this.#extras = new ExtraAttempts(this.options, this.#activeCalls);
     const { hedge } = this.options;
     this.#hedgeDelay = hedge?.share === undefined ? undefined : new HedgeDelay({ percentile: hedge.share });
     this.admission = this.#createAdmission();
@@ -192,25 +187,7 @@ export class Cluster implements AsyncDisposable {
     const reader = new OptionReader(options, "ready");
     const timeoutMs = reader.number("timeoutMs", { default: 10_000, min: 0, max: longestTimerMs });
     reader.end();
-    if (this.#closed) throw new BalancerError("ERR_CLOSED", this.name, "the cluster is closed");
-    if (this.nodeSet.callable.length > 0) return;
-    await new Promise<void>((resolve, reject) => {
-      const finish = () => {
-        timer.cancel();
-        this.#readyWaiters.delete(finish);
-        if (this.nodeSet.callable.length > 0) {
-          resolve();
-        } else if (this.#closed) {
-          reject(new BalancerError("ERR_CLOSED", this.name, "the cluster was closed"));
-        } else {
-          const message = `${this.describeNoNode()}, after ${timeoutMs} ms`;
-          reject(new BalancerError("ERR_NO_NODE", this.name, message));
-        }
-      };
-      const timer = this.clock.schedule(finish, timeoutMs);
-      timer.keepAlive(true);
-      this.#readyWaiters.add(finish);
-    });
+    await this.#readyWaiters.wait(timeoutMs);
   }
 
   /**
@@ -291,7 +268,7 @@ export class Cluster implements AsyncDisposable {
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the cluster was destroyed");
     this.cancel(this.deadlines.entries(), reason);
     this.#closed = true;
-    this.#wakeReady();
+    this.#readyWaiters.close();
     this.#release();
   }
 
@@ -300,7 +277,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Ends calls, those first that wait for one of the others to make room. @internal */
-  cancel(calls: Iterable<Call>, reason: Error): void {
+  cancel(calls: Iterable<CallSpan>, reason: Error): void {
     const all = [...calls];
     for (const call of all) if (call.isKept) call.cancel(reason);
     for (const call of all) call.cancel(reason);
@@ -308,13 +285,9 @@ export class Cluster implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#closed = true;
-    this.#wakeReady();
+    this.#readyWaiters.close();
     // Discovery goes on meanwhile: a call that waits for it, or is tried again, needs nodes.
-    if (this.#activeCalls > 0) {
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-      });
-    }
+    if (this.#activeCalls.count > 0) await this.#activeCalls.idle();
     this.#release();
   }
 
@@ -343,38 +316,11 @@ export class Cluster implements AsyncDisposable {
     });
   }
 
-  #observe(): ServiceObservation {
-    const discovery = this.discoveryState;
-    const now = this.clock.now();
-    const since =
-      discovery.state === "never" ? this.#createdAt : (discovery.staleSince ?? now) - this.#wallOffsetMs;
-    const connections = new Map<string, ConnectionCounts>();
-    for (const count of this.connectionCounters) {
-      for (const node of this.nodeSet.nodes.values()) {
-        const counts = count(node);
-        if (counts !== undefined)
-          connections.set(node.key, addConnections(connections.get(node.key), counts));
-      }
-    }
-    return {
-      service: this.name,
-      nodes: this.nodes,
-      failingOpen: this.failingOpen,
-      discovery,
-      discoveryAgeMs: discovery.state === "fresh" ? 0 : Math.max(0, now - since),
-      connections,
-    };
-  }
-
   #setDrained(address: string, drained: boolean): boolean {
     const key = parseAddress(address, this.options.scheme).text;
     const isKnown = this.nodeSet.setDrained(key, drained, this.clock.now());
-    if (this.nodeSet.callable.length > 0) this.#wakeReady();
+    this.#readyWaiters.nodesChanged();
     return isKnown;
-  }
-
-  #wakeReady(): void {
-    for (const finish of [...this.#readyWaiters]) finish();
   }
 
   #apply(set: GuardedSet): void {
@@ -391,7 +337,7 @@ export class Cluster implements AsyncDisposable {
       });
     }
     for (const listener of this.updateListeners) listener();
-    if (this.nodeSet.callable.length > 0) this.#wakeReady();
+    this.#readyWaiters.nodesChanged();
     for (const call of [...this.waiting]) {
       this.waiting.delete(call);
       call.discovered(now);
@@ -400,7 +346,7 @@ export class Cluster implements AsyncDisposable {
 
   #checked(node: Node, result: CheckResult): void {
     this.nodeSet.checked(node, result, this.clock.now());
-    if (this.nodeSet.callable.length > 0) this.#wakeReady();
+    this.#readyWaiters.nodesChanged();
   }
 
   // What calls use.
@@ -417,57 +363,42 @@ export class Cluster implements AsyncDisposable {
 
   /** @internal */
   callStarted(): void {
-    this.#activeCalls++;
+    this.#activeCalls.started();
   }
 
   /** @internal */
   callAdmitted(now: number): void {
-    this.#budget?.deposit(now);
+    this.#extras.callAdmitted(now);
   }
 
   /** @internal */
   callEnded(): void {
-    this.#activeCalls--;
-    if (this.#activeCalls === 0) this.#whenIdle?.();
+    this.#activeCalls.ended();
   }
 
   /** @internal */
   hasRetryLeft(now: number): boolean {
-    return this.#hasExtraLeft && (this.#budget === undefined || this.#budget.available(now) >= 1);
+    return this.#extras.hasRetryLeft(now);
   }
 
   /** @internal */
   withdrawRetry(now: number): boolean {
-    return this.#hasExtraLeft && this.#withdraw(now);
-  }
-
-  /** A retry or hedge that was withdrawn is over. @internal */
-  extraEnded(): void {
-    this.#extraAttempts--;
-  }
-
-  #withdraw(now: number): boolean {
-    if (this.#budget?.withdraw(now) === false) return false;
-    this.#extraAttempts++;
-    return true;
+    return this.#extras.withdrawRetry(now);
   }
 
   /** @internal */
   hasHedgeLeft(now: number): boolean {
-    return this.#hasExtraLeft && (this.#budget === undefined || this.#budget.hasPlenty(now));
+    return this.#extras.hasHedgeLeft(now);
   }
 
   /** @internal */
   withdrawHedge(now: number): boolean {
-    return this.hasHedgeLeft(now) && this.#withdraw(now);
+    return this.#extras.withdrawHedge(now);
   }
 
-  /** The breaker's cap on retries and hedges at once. */
-  get #hasExtraLeft(): boolean {
-    const { breaker } = this.options;
-    if (breaker === undefined) return true;
-    const { retries = Math.max(leastRetries, this.#activeCalls * retryShare) } = breaker;
-    return this.#extraAttempts < retries;
+  /** A retry or hedge that was withdrawn is over, or so many of them. @internal */
+  extraEnded(count = 1): void {
+    this.#extras.ended(count);
   }
 
   /** How long after its start a call is sent a second time; `Infinity` for never. @internal */

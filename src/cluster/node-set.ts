@@ -6,31 +6,30 @@
  * what outcomes took out only a trial call brings back, and while its check fails it gets none.
  */
 import type { Attempt } from "../core/attempt.ts";
-import type { Timer } from "../core/clock.ts";
 import type { Picker } from "../core/contracts.ts";
 import type { CheckedEndpoint } from "../core/endpoint.ts";
 import { Fleet } from "../core/fleet.ts";
 import type { CheckResult } from "../core/health-check.ts";
 import { type Health, Node } from "../core/node.ts";
 import { type Outcome, success } from "../core/outcome.ts";
-import { type NodeState, stateOf } from "../core/view.ts";
 import type { GuardedSet } from "../discovery/guard.ts";
-import { ejectionReason, judge, mostFail, type Surroundings, takeOut } from "../health/ejection.ts";
+import { ejectionReason, judge, type Surroundings, takeOut } from "../health/ejection.ts";
+import { Drains } from "./drains.ts";
+import { MostFail } from "./most-fail.ts";
 import { NodeEvents } from "./node-events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { Outage } from "./outage.ts";
 import { Pickers } from "./pickers.ts";
 import type { Reach } from "./reach.ts";
 import { applySnapshot, type Changes } from "./reducer.ts";
-import { isTriable, type TrialCall, Trials } from "./trials.ts";
+import { countEjected, describeNodes, type Standing, standingOf } from "./standing.ts";
+import { type TrialCall, Trials } from "./trials.ts";
 import { WarmUps } from "./warm-ups.ts";
 
 /** How often the averages fade and waiting nodes are looked at, while calls are made (algorithms.md). */
 const refreshMs = 100;
 /** When the first node is back after all were out, the others are tried within this time: the cause was shared. */
 const hastenedMs = 1_000;
-/** How long it is remembered whether most nodes fail, since finding out looks at all of them. */
-const mostFailMs = 50;
 
 export class NodeSet {
   readonly nodes: Map<string, Node> = new Map();
@@ -52,17 +51,11 @@ export class NodeSet {
   readonly #pickers: Pickers;
   readonly #trials: Trials = new Trials();
   readonly #warmUps: WarmUps;
-  readonly #drainedKeys: Set<string> = new Set();
-  readonly #drainTimers: Map<Node, Timer> = new Map();
-  #eligible: readonly Node[] = [];
-  #inService = 0;
-  #allOut = false;
-  /** Out by the outcomes of calls, whatever their check says. */
-  #out: readonly Node[] = [];
+  readonly #drains: Drains;
+  #standing: Standing = standingOf([]);
   #hadNodes = false;
   #refreshAt = 0;
-  #mostFail = false;
-  #mostFailAt = Number.NEGATIVE_INFINITY;
+  readonly #mostFail: MostFail = new MostFail();
   #outage: Outage | undefined = undefined;
 
   /** @param onSuspectFailed told when a node that discovery may have lost by accident fails as if it were gone. */
@@ -72,6 +65,7 @@ export class NodeSet {
     this.#events = new NodeEvents(options.name);
     this.#pickers = new Pickers(options);
     this.#warmUps = new WarmUps(options.warmUpMs);
+    this.#drains = new Drains(options.clock, options.connections.drainMs, (node) => this.#forget(node));
   }
 
   /** For calls that prefer the caller's own zone. */
@@ -81,7 +75,7 @@ export class NodeSet {
 
   /** Nodes that discovery and the program want called, fit or not. */
   get eligible(): readonly Node[] {
-    return this.#eligible;
+    return this.#standing.eligible;
   }
 
   /** Nodes that wait for a trial call. */
@@ -104,15 +98,14 @@ export class NodeSet {
     for (const node of changes.removed) {
       this.#events.show(node, now);
       if (node.inflight === 0) this.#forget(node);
-      else this.#limitDrain(node, now);
+      else this.#drains.limit(node, now);
     }
     return changes;
   }
 
   /** Starts or ends a drain by the program; false if there is no such node now. */
   setDrained(key: string, drained: boolean, now: number): boolean {
-    if (drained) this.#drainedKeys.add(key);
-    else this.#drainedKeys.delete(key);
+    this.#drains.set(key, drained);
     const node = this.nodes.get(key);
     if (node === undefined) return false;
     node.drainedByProgram = drained;
@@ -144,9 +137,9 @@ export class NodeSet {
   /** Good headers came: that alone settles that a node is back, however long the body takes. */
   answered(attempt: Attempt, now: number): void {
     const { node } = attempt;
-    const inService = () => this.#eligible.filter(({ isFit }) => isFit);
+    const inService = () => this.#standing.eligible.filter(({ isFit }) => isFit);
     if (this.#outage?.answered(inService, now) === true) {
-      this.#mostFailAt = Number.NEGATIVE_INFINITY;
+      this.#mostFail.forget();
       this.#rebuild(now);
       for (const listener of this.outageListeners) listener();
     }
@@ -224,7 +217,7 @@ export class NodeSet {
   refresh(now: number): void {
     this.#refreshAt = now + refreshMs;
     for (const node of this.nodes.values()) node.refresh(now);
-    for (const node of this.#out) {
+    for (const node of this.#standing.out) {
       const { health } = node;
       if (health.kind !== "out" || health.until > now || node.check.kind === "failing") continue;
       this.#trials.offer(node, health, now);
@@ -235,24 +228,16 @@ export class NodeSet {
 
   /** How the nodes stand, in a few words, for an error that says why none could be called. */
   describe(now: number): string {
-    if (this.nodes.size === 0) return "discovery names no node";
-    const counts = new Map<NodeState, number>();
-    for (const node of this.nodes.values()) {
-      const { state } = stateOf(node, now);
-      counts.set(state, (counts.get(state) ?? 0) + 1);
-    }
-    const listed = Array.from(counts, ([state, count]) => `${count} ${state}`).join(", ");
-    return `none of ${this.nodes.size} nodes may be called (${listed})`;
+    return describeNodes(this.nodes, now);
   }
 
   close(): void {
-    for (const timer of this.#drainTimers.values()) timer.cancel();
-    this.#drainTimers.clear();
+    this.#drains.close();
   }
 
   #createNode(endpoint: CheckedEndpoint, joinsOthers: boolean, now: number): Node {
     const node = new Node(endpoint, this.#fleet, now, joinsOthers);
-    node.drainedByProgram = this.#drainedKeys.has(node.key);
+    node.drainedByProgram = this.#drains.has(node.key);
     if (joinsOthers) this.#warmUps.start(node, "joined lately", now);
     return node;
   }
@@ -334,13 +319,13 @@ export class NodeSet {
   }
 
   #takeOut(node: Node, state: "down" | "ejected", reason: string, now: number): void {
-    const left = this.#inService - (node.isFit ? 1 : 0);
+    const left = this.#standing.inService.length - (node.isFit ? 1 : 0);
     const { health, strikes } = takeOut(
       node,
       state,
       reason,
       this.#options.ejection,
-      left < this.#eligible.length / 2,
+      left < this.#standing.eligible.length / 2,
       now,
       this.#options.random,
     );
@@ -356,72 +341,36 @@ export class NodeSet {
   }
 
   #surroundings(now: number): Surroundings {
-    if (now - this.#mostFailAt >= mostFailMs) {
-      this.#mostFailAt = now;
-      this.#mostFail = mostFail(this.#eligible, now);
-    }
-    let ejected = 0;
-    for (const { health } of this.#out) {
-      if (
-        health.kind === "out"
-          ? health.state === "ejected"
-          : health.kind === "probing" && health.from === "ejected"
-      ) {
-        ejected++;
-      }
-    }
-    return { total: this.#eligible.length, inService: this.#inService, ejected, mostFail: this.#mostFail };
+    const { eligible, inService, out } = this.#standing;
+    return {
+      total: eligible.length,
+      inService: inService.length,
+      ejected: countEjected(out),
+      mostFail: this.#mostFail.of(eligible, now),
+    };
   }
 
   /** Works out who may be called, and builds the picker over them. */
   #rebuild(now: number): void {
-    const eligible: Node[] = [];
-    const inService: Node[] = [];
-    const out: Node[] = [];
-    const trials: Node[] = [];
-    let spared = 0;
-    for (const node of this.nodes.values()) {
-      if (node.drainCause !== undefined) continue;
-      eligible.push(node);
-      if (node.isFit) {
-        inService.push(node);
-        if (node.spared) spared++;
-      }
-      if (node.health.kind === "in") continue;
-      out.push(node);
-      if (isTriable(node)) trials.push(node);
-    }
-    const wereAllOut = this.#allOut;
-    this.#allOut = eligible.length > 0 && spared === inService.length;
-    this.failingOpen = this.#allOut && this.#options.failOpen;
-    this.#eligible = eligible;
-    this.#inService = inService.length;
-    this.#out = out;
+    const wereAllOut = this.#standing.isAllOut;
+    const standing = standingOf(this.nodes.values());
+    const { eligible, inService, trials, isAllOut } = standing;
+    this.#standing = standing;
+    this.failingOpen = isAllOut && this.#options.failOpen;
     this.#trials.waiting = trials;
     this.callable = this.failingOpen ? eligible : inService;
     this.#pickers.rebuild(eligible, this.callable);
     for (const listener of this.rebuildListeners) listener();
-    if (wereAllOut && !this.#allOut) this.#hasten(now);
+    if (wereAllOut && !isAllOut) this.#hasten(now);
   }
 
   /** Brings forward the trials of the nodes that are still out. */
   #hasten(now: number): void {
-    for (const node of this.#out) {
+    for (const node of this.#standing.out) {
       const { health } = node;
       const until = now + this.#options.random() * hastenedMs;
       if (health.kind === "out" && health.until > until) node.health = { ...health, until };
     }
-  }
-
-  /** Calls still under way at a removed node are cut when `drainMs` are over. */
-  #limitDrain(node: Node, removedAt: number): void {
-    const { clock, connections } = this.#options;
-    this.#drainTimers.get(node)?.cancel();
-    const timer = clock.schedule(() => {
-      this.#drainTimers.delete(node);
-      if (node.removedAt === removedAt) this.#forget(node);
-    }, connections.drainMs);
-    this.#drainTimers.set(node, timer);
   }
 
   #forget(node: Node): void {
@@ -429,8 +378,7 @@ export class NodeSet {
     this.nodes.delete(node.key);
     this.#warmUps.forget(node);
     this.#trials.forget(node);
-    this.#drainTimers.get(node)?.cancel();
-    this.#drainTimers.delete(node);
+    this.#drains.forget(node);
     this.#events.gone(node);
     for (const listener of this.goneListeners) listener(node);
   }

@@ -1,20 +1,19 @@
 /** The options of a cluster: what may be given, what it means, and the complete object it is resolved to, once. */
 import { resolve as resolvePath, sep } from "node:path";
-import type { Dispatcher } from "undici";
 import { type Clock, systemClock } from "../core/clock.ts";
 import type { Discovery, Policy } from "../core/contracts.ts";
 import type { Endpoint } from "../core/endpoint.ts";
-import type { HealthCheck } from "../core/health-check.ts";
 import { longestTimerMs, OptionReader, show } from "../core/option-reader.ts";
 import type { Random } from "../core/random.ts";
 import { list } from "../discovery/list.ts";
-import type { EjectionRules } from "../health/ejection.ts";
 import { leastCost } from "../policy/least-cost.ts";
 import { type ShadowedPolicy, withShadow } from "../policy/shadow.ts";
 import type { RetryRules } from "../resilience/retry.ts";
 import type { RetryBudgetOptions } from "../resilience/retry-budget.ts";
 import { resolveRetry } from "./call-rules.ts";
+import { type ConnectionOptions, type ConnectionRules, resolveConnections } from "./connection-options.ts";
 import { type Fallback, resolveFallback } from "./fallback-options.ts";
+import { type HealthOptions, type HealthRules, resolveHealth } from "./health-options.ts";
 import {
   type BreakerOptions,
   type BreakerRules,
@@ -27,6 +26,7 @@ import {
   resolveHedge,
   resolveLimits,
 } from "./limit-options.ts";
+import { resolveTls, type TlsOptions } from "./tls-options.ts";
 
 export interface TimeoutOptions {
   /**
@@ -67,102 +67,6 @@ export interface RetryOptions {
   readonly backoffMs?: number | undefined;
   /** The longest random wait. Default 250 (ten times the base, as Envoy's). */
   readonly maxBackoffMs?: number | undefined;
-}
-
-export interface EjectionOptions {
-  /** Failures in a row that eject a node. Default 5 (Envoy, Finagle). */
-  readonly consecutiveFailures?: number | undefined;
-  /** Share of failed attempts within 10 s that ejects, from 0.01 to 1. Default 0.5. */
-  readonly failureRate?: number | undefined;
-  /** Attempts within 10 s below which the share says nothing. Default 20. */
-  readonly minimumCalls?: number | undefined;
-  /** The first time out; doubles with each further one. Default 5,000. */
-  readonly baseMs?: number | undefined;
-  /** The longest time out. Default 60,000. */
-  readonly maxMs?: number | undefined;
-}
-
-export interface HealthOptions {
-  /**
-   * Asks each node how it is: `httpCheck({ path: "/health" })`, `tcpCheck()`. A node whose check fails gets no calls,
-   * not even trials; one that calls found bad is not brought back by it. Off by default: calls notice bad nodes, and
-   * nobody but the service knows what to ask for.
-   */
-  readonly check?: HealthCheck | undefined;
-  /** Taking nodes out because of the outcomes of calls; `false` switches it off. On by default. */
-  readonly ejection?: false | EjectionOptions | undefined;
-  /**
-   * How long a node that joins later, or whose check passes again, works up to its full weight. Default 10,000; 0 for
-   * at once.
-   */
-  readonly warmUpMs?: number | undefined;
-  /** Whether calls still go out when every node is out (default), or fail with ERR_NO_NODE. */
-  readonly failOpen?: boolean | undefined;
-}
-
-export interface ConnectionOptions {
-  /** The most connections to one node. Default 100; further calls wait for a free one. */
-  readonly perNode?: number | undefined;
-  /**
-   * The most connections to all nodes together. Default 1,000: below the 1,024 descriptors that a process often may
-   * have. At the limit, idle connections of other nodes make room, and calls wait.
-   */
-  readonly total?: number | undefined;
-  /** The most calls that wait for a connection to one node. Default 1,000; a call too many goes to another node. */
-  readonly queue?: number | undefined;
-  /** How long a call waits for one of a node's connections before it goes to another node. Default 1,000. */
-  readonly queueMs?: number | undefined;
-  /** How long an unused connection is kept. Default 30,000; a server that announces less gets less. */
-  readonly idleMs?: number | undefined;
-  /**
-   * How long a connection is used at all; then it finishes its calls and closes, up to a fifth earlier so that not all
-   * do so together. Default: for ever. For nodes behind an address that leads to more than one of them.
-   */
-  readonly maxAgeMs?: number | undefined;
-  /** Connections that each node is given before it is called, and that are kept ready. Default 0. */
-  readonly minPerNode?: number | undefined;
-  /** How many connections may be in the making at once, to one node. Default 16. */
-  readonly connectingPerNode?: number | undefined;
-  /**
-   * How many connections may be in the making at once, to all nodes. Default 128: a handshake costs a millisecond of
-   * CPU. The first connection of a node is never held back.
-   */
-  readonly connecting?: number | undefined;
-  /**
-   * `"auto"` (default): HTTP/2 where an https node offers it, HTTP/1.1 everywhere else. `"never"`: HTTP/1.1.
-   * `"prior-knowledge"`: HTTP/2 only, over plain TCP as well (h2c).
-   */
-  readonly http2?: "auto" | "never" | "prior-knowledge" | undefined;
-  /** The most requests at once over one HTTP/2 connection, if the node does not allow fewer. Default 100. */
-  readonly maxStreams?: number | undefined;
-  /**
-   * How often each HTTP/2 connection is sent a PING, in whole milliseconds. Default 1,000: a peer that vanished would
-   * otherwise keep its calls until they time out. 0 for never.
-   */
-  readonly pingMs?: number | undefined;
-  /** How long the answer to a PING may take before the connection is given up. Default 500. */
-  readonly pingTimeoutMs?: number | undefined;
-  /** How long calls in flight may go on at a node that discovery removed. Default 30,000. */
-  readonly drainMs?: number | undefined;
-  /** Makes the dispatcher for one node in place of our own pool of connections, for MockPool and the like. */
-  readonly factory?: ((origin: URL, options: object) => Dispatcher) | undefined;
-}
-
-export interface TlsOptions {
-  /** Certificate authorities to trust, PEM. Default: Node's own. */
-  readonly ca?: string | Buffer | readonly (string | Buffer)[] | undefined;
-  /** Client certificate and its key, PEM. */
-  readonly cert?: string | Buffer | undefined;
-  readonly key?: string | Buffer | undefined;
-  /**
-   * The same in files. They are read at the start, and again when they change; connections made from then on use what
-   * is new, and those that stand finish their calls and close.
-   */
-  readonly caFile?: string | undefined;
-  readonly certFile?: string | undefined;
-  readonly keyFile?: string | undefined;
-  /** The name that the nodes' certificates must carry. Default: a node's own DNS name, else the service's name. */
-  readonly servername?: string | undefined;
 }
 
 export interface SnapshotOptions {
@@ -231,10 +135,7 @@ export interface ClusterOptions {
   readonly random?: Random | undefined;
 }
 
-/** Every field is there. */
-type Resolved<Options> = { readonly [Name in keyof Options]-?: Exclude<Options[Name], undefined> };
-
-export interface ResolvedOptions {
+export interface ResolvedOptions extends HealthRules {
   readonly name: string;
   readonly discovery: Discovery;
   /** With the shadow's own picks inside, where there is a shadow. */
@@ -254,13 +155,7 @@ export interface ResolvedOptions {
   readonly breaker: BreakerRules | undefined;
   readonly fallback: Fallback | undefined;
   readonly deadlineHeader: string | undefined;
-  readonly check: HealthCheck | undefined;
-  readonly ejection: EjectionRules | undefined;
-  readonly warmUpMs: number;
-  readonly failOpen: boolean;
-  readonly connections: Resolved<Omit<ConnectionOptions, "factory">> & {
-    readonly factory: ((origin: URL, options: object) => Dispatcher) | undefined;
-  };
+  readonly connections: ConnectionRules;
   readonly tls: TlsOptions;
   readonly host: string | undefined;
   readonly zone: string | undefined;
@@ -350,91 +245,4 @@ function resolveTimeouts(options: OptionReader): ResolvedOptions["timeouts"] {
   };
   options.end();
   return timeouts;
-}
-
-function resolveHealth(
-  options: OptionReader,
-): Pick<ResolvedOptions, "check" | "ejection" | "warmUpMs" | "failOpen"> {
-  const health = {
-    check: options.object<HealthCheck>("check", ["watch"]),
-    ejection: options.value("ejection") === false ? undefined : resolveEjection(options.nested("ejection")),
-    warmUpMs: options.number("warmUpMs", { default: 10_000, min: 0, max: longestTimerMs }),
-    failOpen: options.boolean("failOpen", true),
-  };
-  options.end();
-  return health;
-}
-
-function resolveEjection(options: OptionReader): EjectionRules {
-  const ejection: EjectionRules = {
-    consecutiveFailures: options.number("consecutiveFailures", { default: 5, min: 1, integer: true }),
-    failureRate: options.number("failureRate", { default: 0.5, min: 0.01, max: 1 }),
-    minimumCalls: options.number("minimumCalls", { default: 20, min: 1, integer: true }),
-    baseMs: options.number("baseMs", { default: 5_000, min: 1, max: longestTimerMs }),
-    maxMs: options.number("maxMs", { default: 60_000, min: 1, max: longestTimerMs }),
-  };
-  options.end();
-  return ejection;
-}
-
-function resolveConnections(options: OptionReader): ResolvedOptions["connections"] {
-  const connections = {
-    perNode: options.number("perNode", { default: 100, min: 1, integer: true }),
-    total: options.number("total", { default: 1_000, min: 1, integer: true }),
-    queue: options.number("queue", { default: 1_000, min: 0, integer: true }),
-    queueMs: options.number("queueMs", { default: 1_000, min: 0, max: longestTimerMs }),
-    idleMs: options.number("idleMs", { default: 30_000, min: 1, max: longestTimerMs }),
-    maxAgeMs: options.number("maxAgeMs", {
-      default: Number.POSITIVE_INFINITY,
-      min: 1,
-      max: Number.POSITIVE_INFINITY,
-    }),
-    minPerNode: options.number("minPerNode", { default: 0, min: 0, integer: true }),
-    connectingPerNode: options.number("connectingPerNode", { default: 16, min: 1, integer: true }),
-    connecting: options.number("connecting", { default: 128, min: 1, integer: true }),
-    http2: options.word("http2", ["auto", "never", "prior-knowledge"], "auto"),
-    maxStreams: options.number("maxStreams", { default: 100, min: 1, integer: true }),
-    pingMs: options.number("pingMs", { default: 1_000, min: 0, max: longestTimerMs, integer: true }),
-    pingTimeoutMs: options.number("pingTimeoutMs", { default: 500, min: 1, max: longestTimerMs }),
-    drainMs: options.number("drainMs", { default: 30_000, min: 0, max: longestTimerMs }),
-    factory: options.function<(origin: URL, options: object) => Dispatcher>("factory"),
-  };
-  options.end();
-  if (connections.minPerNode > connections.perNode) {
-    throw new RangeError(
-      `connections.minPerNode must be at most connections.perNode (${connections.perNode}), got ${connections.minPerNode}`,
-    );
-  }
-  return connections;
-}
-
-function resolveTls(options: OptionReader): TlsOptions {
-  const tls: TlsOptions = {
-    ca: checkAuthorities(options.value("ca")),
-    cert: checkPem(options.value("cert"), "tls.cert"),
-    key: checkPem(options.value("key"), "tls.key"),
-    caFile: options.string("caFile"),
-    certFile: options.string("certFile"),
-    keyFile: options.string("keyFile"),
-    servername: options.string("servername"),
-  };
-  options.end();
-  for (const field of ["ca", "cert", "key"] as const) {
-    if (tls[field] === undefined || tls[`${field}File`] === undefined) continue;
-    throw new TypeError(`tls.${field} and tls.${field}File are both given, and only one can hold`);
-  }
-  return tls;
-}
-
-function checkAuthorities(given: unknown): TlsOptions["ca"] {
-  if (!Array.isArray(given)) return checkPem(given, "tls.ca");
-  return given.map((one, index) => checkPem(one ?? null, `tls.ca[${index}]`) as string | Buffer);
-}
-
-/** PEM as text or bytes; what is in it is for the TLS library to judge. */
-function checkPem(given: unknown, path: string): string | Buffer | undefined {
-  if (given === undefined || (typeof given === "string" && given !== "") || Buffer.isBuffer(given))
-    return given;
-  // Not shown: it may be a private key in the wrong wrapping.
-  throw new TypeError(`${path} must be PEM as a string or Buffer, got ${given === "" ? '""' : typeof given}`);
 }

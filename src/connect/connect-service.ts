@@ -1,5 +1,6 @@
 /** One service as all its transports share it: the cluster, the connections to its nodes, and the calls under way. */
 import { randomUUID } from "node:crypto";
+import { ActiveCalls } from "../cluster/active-calls.ts";
 import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import { BalancerError } from "../core/errors.ts";
@@ -23,8 +24,7 @@ export class ConnectService {
   readonly #mark: string = randomUUID();
   #announcements = 0;
   #closing = false;
-  #activeCalls = 0;
-  #whenIdle: (() => void) | undefined = undefined;
+  readonly #activeCalls: ActiveCalls = new ActiveCalls();
 
   constructor(cluster: Cluster) {
     this.cluster = cluster;
@@ -66,21 +66,16 @@ export class ConnectService {
   }
 
   callStarted(): void {
-    this.#activeCalls++;
+    this.#activeCalls.started();
   }
 
   callEnded(): void {
-    this.#activeCalls--;
-    if (this.#activeCalls === 0) this.#whenIdle?.();
+    this.#activeCalls.ended();
   }
 
   async close(): Promise<void> {
     this.#closing = true;
-    if (this.#activeCalls > 0) {
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-      });
-    }
+    if (this.#activeCalls.count > 0) await this.#activeCalls.idle();
     this.sessions.close();
   }
 }

@@ -27,8 +27,6 @@ export type Response = Awaited<ReturnType<Next>>;
 
 /** IDEMPOTENCY_UNKNOWN of google.protobuf.MethodOptions; both other levels say that a call may run twice. */
 const unknownIdempotency = 0;
-/** As in `Call`: from this share of the call's time on, running out of it counts against the node. */
-const fairShare = 0.5;
 /** How a gRPC server says when to try again, negative for never (gRFC A6). */
 const pushbackHeader = "grpc-retry-pushback-ms";
 
@@ -40,7 +38,6 @@ export class RpcCall extends Call {
   readonly #ownMs: number | undefined;
   /** By the caller, or by the handler that the call is made in. */
   readonly #isTimeGiven: boolean;
-  readonly #startedAt: number;
   readonly #resolve: (response: Response) => void;
   readonly #reject: (error: Error) => void;
   readonly #onAbort: () => void;
@@ -80,7 +77,6 @@ export class RpcCall extends Call {
     this.#header = header;
     this.#ownMs = ownMs;
     this.#isTimeGiven = ownMs !== undefined || remainingMs() < Number.POSITIVE_INFINITY;
-    this.#startedAt = service.cluster.clock.now();
     this.#resolve = resolve;
     this.#reject = reject;
     this.#onAbort = () => this.#aborted(request.signal.reason);
@@ -197,14 +193,11 @@ export class RpcCall extends Call {
 
   /** gRPC gives the node's own code in its trailers; of Connect's and gRPC-Web's, in the body, the transport's error tells. */
   #outcomeOf({ attempt, carried }: RpcAttempt, error: ConnectError): Outcome {
-    const now = this.cluster.clock.now();
-    const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
-    const hadItsChance = waitedMs >= fairShare * (now - this.#startedAt);
     const code = grpcCodeOf(carried?.headers, carried?.trailers);
     // The transport's own limits (`readMaxBytes`) are not the node's fault.
     if (code === undefined && /readMaxBytes/.test(error.rawMessage))
       return ignored("call", "answer too large");
-    const outcome = outcomeOfCode(code ?? error.code, hadItsChance);
+    const outcome = outcomeOfCode(code ?? error.code, this.hadItsChance(attempt));
     return madeGoodBelow(outcome, carried?.headers, carried?.trailers);
   }
 

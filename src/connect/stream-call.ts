@@ -19,8 +19,6 @@ import { cancel } from "./http2-codes.ts";
 import { noteLoad } from "./load-trailer.ts";
 import { type Header, isUnary, timeoutHeader, timeoutOf } from "./timeout-header.ts";
 
-/** As in `Call`: from this share of the call's time on, running out of it counts against the node. */
-const fairShare = 0.5;
 /** The caller's timer was set before ours, and runs out that much earlier at most. */
 const timerSlackMs = 50;
 
@@ -31,7 +29,6 @@ export class StreamCall extends Call implements StreamListener {
   readonly #ownMs: number | undefined;
   /** By the caller, or by the handler that the call is made in. */
   readonly #isTimeGiven: boolean;
-  readonly #startedAt: number;
   readonly #resolve: (stream: ClientHttp2Stream) => void;
   readonly #reject: (error: Error) => void;
   #carried: CarriedStream | undefined = undefined;
@@ -72,7 +69,6 @@ export class StreamCall extends Call implements StreamListener {
     this.#isUnary = isUnaryCall;
     this.#ownMs = ownMs;
     this.#isTimeGiven = ownMs !== undefined || remainingMs() < Number.POSITIVE_INFINITY;
-    this.#startedAt = service.cluster.clock.now();
     this.#resolve = resolve;
     this.#reject = reject;
     service.callStarted();
@@ -167,9 +163,7 @@ export class StreamCall extends Call implements StreamListener {
   }
 
   #outcomeOf({ attempt, status, headers, trailers }: CarriedStream): Outcome {
-    const now = this.cluster.clock.now();
-    const waitedMs = attempt.waitedMs(now, this.cluster.lag.blockedMs(now));
-    return outcomeOfAnswer(status, headers, trailers, waitedMs >= fairShare * (now - this.#startedAt));
+    return outcomeOfAnswer(status, headers, trailers, this.hadItsChance(attempt));
   }
 
   #answered(attempt: Attempt, isGood: boolean): void {

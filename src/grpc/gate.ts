@@ -6,27 +6,25 @@
  */
 import { Metadata, status } from "@grpc/grpc-js";
 import type { Admission, Applicant, Refusal } from "../cluster/admission.ts";
+import { AdmissionPass } from "../cluster/admission-pass.ts";
 import type { CallPriority } from "../core/contracts.ts";
 import type { Deadline } from "../core/deadlines.ts";
 import { rejects } from "../core/events.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 
-export class Gate implements Applicant, Deadline {
+export class Gate extends AdmissionPass implements Applicant, Deadline {
   readonly priority: CallPriority;
   readonly endsAt: number;
   dueAt = 0;
   heapIndex = -1;
   readonly #call: GrpcCall;
-  readonly #admission: Admission;
   #opened: ((pass: Promise<Metadata>) => void) | undefined = undefined;
   #metadata: Promise<Metadata> | undefined = undefined;
-  #admittedAt: number | undefined = undefined;
-  #ticket: number | undefined = undefined;
 
   constructor(call: GrpcCall, admission: Admission) {
+    super(admission);
     this.#call = call;
-    this.#admission = admission;
     this.priority = call.priority;
     this.endsAt = call.endsAt;
   }
@@ -37,16 +35,15 @@ export class Gate implements Applicant, Deadline {
     this.#metadata = metadata;
     return new Promise<Metadata>((resolve) => {
       this.#opened = resolve;
-      const dueAt = this.#admission.admit(this, clock.now());
+      const dueAt = this.admission.admit(this, clock.now());
       if (this.#opened === undefined) return;
       this.dueAt = Math.min(this.endsAt, dueAt);
       if (this.dueAt < Number.POSITIVE_INFINITY) this.#call.service.deadlines.add(this);
     });
   }
 
-  admitted(now: number, ticket: number): void {
-    this.#admittedAt = now;
-    this.#ticket = ticket;
+  override admitted(now: number, ticket: number): void {
+    super.admitted(now, ticket);
     this.#call.cluster.callAdmitted(now);
     this.#open(this.#metadata as Promise<Metadata>);
   }
@@ -66,27 +63,15 @@ export class Gate implements Applicant, Deadline {
   }
 
   expire(): void {
-    if (this.#opened !== undefined) this.#admission.expired(this);
-  }
-
-  /** A stream's answer has begun: however long it lasts, it is no hang. */
-  answered(now: number): void {
-    if (this.#ticket === undefined || this.#admittedAt === undefined) return;
-    this.#admission.answered(this.#ticket, now - this.#admittedAt, now);
-    this.#ticket = undefined;
+    if (this.#opened !== undefined) this.admission.expired(this);
   }
 
   /** The call is over, whether or not it went through here. */
   left(outcome: Outcome, now: number): void {
     this.#call.service.deadlines.remove(this);
     this.#opened = undefined;
-    const admittedAt = this.#admittedAt;
-    if (admittedAt === undefined) {
-      this.#admission.left(this);
-      return;
-    }
-    const { isStream: isEndless } = this.#call.definition;
-    this.#admission.ended(this.#ticket, outcome, { latencyMs: now - admittedAt, admittedAt, isEndless }, now);
+    this.stopAsking(this);
+    this.ended(outcome, now, this.#call.definition.isStream, now);
   }
 
   #open(pass: Promise<Metadata>): void {

@@ -6,9 +6,11 @@
  * attempt's status before grpc-js decides whether to try again, and can end an attempt whose time is up.
  */
 import { connectivityState, experimental, type Metadata, status } from "@grpc/grpc-js";
+import { publishAttemptEnd, publishAttemptStart } from "../cluster/call-events.ts";
+import { attemptDueAt, hadFairChance } from "../cluster/time-up.ts";
 import type { Attempt } from "../core/attempt.ts";
 import type { Deadline } from "../core/deadlines.ts";
-import { attemptEnds, attemptStarts } from "../core/events.ts";
+import { attemptStarts } from "../core/events.ts";
 import { priorityHeader, retryHeader } from "../core/layers.ts";
 import type { Node } from "../core/node.ts";
 import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
@@ -28,8 +30,6 @@ export type Status = Parameters<Listener["onReceiveStatus"]>[0];
 
 /** REFUSED_STREAM (RFC 9113, section 7). */
 const refusedStream = 7;
-/** As in `Call`: from this share of the call's time on, running out of it counts against the node. */
-const fairShare = 0.5;
 /** After so many answers without a load report only some are looked at for one. */
 const silentCalls = 16;
 const lookEvery = 8;
@@ -111,7 +111,10 @@ export class GrpcAttempt implements Deadline, Listener {
     this.#listener = listener;
     this.#isBegun = true;
     if (this.#call.priority !== "default") metadata.set(priorityHeader, this.#call.priority);
-    if (attemptStarts.hasSubscribers) this.#publishStart(metadata);
+    if (attemptStarts.hasSubscribers) {
+      const addHeader = (name: string, value: string) => metadata.set(name, value);
+      publishAttemptStart(this.#call.cluster, this.#call, this.attempt, addHeader);
+    }
     const subchannel = this.#subchannel.getRealSubchannel();
     this.#connection = connectionOf(subchannel);
     this.#connection?.callBegan();
@@ -178,10 +181,9 @@ export class GrpcAttempt implements Deadline, Listener {
       this.cut(status.DEADLINE_EXCEEDED, details, this.#outcomeOf(status.DEADLINE_EXCEEDED, "", false));
       return;
     }
-    // While this process was blocked it could not have read an answer; the node gets that time back.
-    const elapsedMs = this.attempt.elapsedMs(now, cluster.lag.blockedMs(now));
-    if (elapsedMs < attemptMs - 1) {
-      this.dueAt = Math.min(endsAt, now + Math.max(1, attemptMs - elapsedMs));
+    const dueAt = attemptDueAt(this.attempt, attemptMs, now, cluster.lag.blockedMs(now));
+    if (dueAt > now) {
+      this.dueAt = Math.min(endsAt, dueAt);
       this.#call.service.deadlines.add(this);
       return;
     }
@@ -217,7 +219,7 @@ export class GrpcAttempt implements Deadline, Listener {
       const { cluster, startedAt } = this.#call;
       const now = cluster.clock.now();
       const waitedMs = this.attempt.waitedMs(now, cluster.lag.blockedMs(now));
-      hadItsChance = waitedMs >= fairShare * (now - startedAt);
+      hadItsChance = hadFairChance(waitedMs, now - startedAt);
     }
     const isClosing = this.#subchannel.getConnectivityState() !== connectivityState.READY;
     return outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance });
@@ -234,7 +236,7 @@ export class GrpcAttempt implements Deadline, Listener {
     }
     this.#connection?.callEnded();
     cluster.settle(attempt, outcome, now);
-    if (this.#isBegun && attemptEnds.hasSubscribers) this.#publishEnd(outcome, now);
+    if (this.#isBegun) publishAttemptEnd(cluster, this.#call, attempt, outcome);
     return now;
   }
 
@@ -246,37 +248,5 @@ export class GrpcAttempt implements Deadline, Listener {
     const [written] = trailers.get(loadReportTrailer);
     if (written === undefined && node.report === undefined) return;
     node.reported(Buffer.isBuffer(written) ? decodeLoadReport(written) : undefined, now);
-  }
-
-  #publishStart(metadata: Metadata): void {
-    const { cluster, method, path } = this.#call;
-    attemptStarts.publish({
-      service: cluster.name,
-      address: this.node.key,
-      method,
-      path,
-      attempt: this.attempt.number,
-      call: this.#call,
-      addHeader: (name: string, value: string) => metadata.set(name, value),
-    });
-  }
-
-  #publishEnd({ kind, reason, detail }: Outcome, now: number): void {
-    const { cluster, method, path } = this.#call;
-    const { number, latencyMs, startedAt } = this.attempt;
-    attemptEnds.publish({
-      service: cluster.name,
-      address: this.node.key,
-      method,
-      path,
-      attempt: number,
-      call: this.#call,
-      outcome: kind,
-      reason,
-      detail,
-      statusCode: undefined,
-      latencyMs,
-      durationMs: now - startedAt,
-    });
   }
 }

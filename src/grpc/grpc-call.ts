@@ -7,11 +7,11 @@
  * a call must cost little. It ends exactly once, whatever becomes of its attempts.
  */
 import { type experimental, type Metadata, status } from "@grpc/grpc-js";
+import { publishCallEnd, publishCallStart, publishRetry } from "../cluster/call-events.ts";
 import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { TrialCall } from "../cluster/trials.ts";
 import type { CallPriority } from "../core/contracts.ts";
-import { callEnds, callStarts, retries } from "../core/events.ts";
 import type { Node } from "../core/node.ts";
 import type { Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
@@ -86,9 +86,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     cluster.callStarted();
     this.#gate = cluster.admission && new Gate(this, cluster.admission);
     if (this.#gate === undefined) cluster.callAdmitted(now);
-    if (callStarts.hasSubscribers) {
-      callStarts.publish({ service: cluster.name, method: this.method, path: method.path, call: this });
-    }
+    publishCallStart(cluster, this);
   }
 
   /** What the picker is given: the call itself. Their types know texts only. */
@@ -211,16 +209,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
       const code = outcome.reason === "timeout" ? status.DEADLINE_EXCEEDED : ended.code;
       return { code, details: ended.details, metadata: ended.metadata };
     }
-    if (retries.hasSubscribers) {
-      retries.publish({
-        service: cluster.name,
-        address: failed.node.key,
-        attempt: number + 1,
-        delayMs,
-        reason: outcome.reason,
-        detail: outcome.detail,
-      });
-    }
+    publishRetry(cluster, failed.attempt, outcome, number + 1, delayMs);
     return ended;
   }
 
@@ -267,18 +256,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
       const outcome = outcomeOfEnd({ code, details, isRefused: false, isClosing: false, hadItsChance: true });
       this.#gate.left(outcome, cluster.clock.now());
     }
-    for (; this.#extras > 0; this.#extras--) cluster.extraEnded();
+    cluster.extraEnded(this.#extras);
     cluster.callEnded();
     this.service.callEnded();
-    if (callEnds.hasSubscribers) {
-      callEnds.publish({
-        service: cluster.name,
-        method: this.method,
-        path: this.path,
-        call: this,
-        outcome: code === status.CANCELLED ? "ignored" : code === status.OK ? "success" : "failure",
-        attempts: this.#attempts,
-      });
-    }
+    const outcome = code === status.CANCELLED ? "ignored" : code === status.OK ? "success" : "failure";
+    publishCallEnd(cluster, this, outcome, this.#attempts);
   }
 }

@@ -7,6 +7,7 @@
  */
 import type { experimental } from "@grpc/grpc-js";
 import { status } from "@grpc/grpc-js";
+import { ActiveCalls } from "../cluster/active-calls.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import { Deadlines } from "../core/deadlines.ts";
 import type { Node } from "../core/node.ts";
@@ -36,8 +37,7 @@ export class GrpcService {
   /** It takes no new calls. */
   closing = false;
   closed = false;
-  #activeCalls = 0;
-  #whenIdle: (() => void) | undefined = undefined;
+  readonly #activeCalls: ActiveCalls = new ActiveCalls();
   /** By the service config that channels were given. One object for each, since it is part of a connection's identity. */
   readonly #selectors: Map<string | undefined, CallSelector> = new Map();
   readonly #onGone = (node: Node): void => {
@@ -73,22 +73,17 @@ export class GrpcService {
   }
 
   callStarted(): void {
-    this.#activeCalls++;
+    this.#activeCalls.started();
   }
 
   callEnded(): void {
-    this.#activeCalls--;
-    if (this.#activeCalls === 0) this.#whenIdle?.();
+    this.#activeCalls.ended();
   }
 
   async close(): Promise<void> {
     this.closing = true;
     // Those under way may still be tried again, and for that need the nodes.
-    if (this.#activeCalls > 0) {
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-      });
-    }
+    if (this.#activeCalls.count > 0) await this.#activeCalls.idle();
     this.closed = true;
     for (const listener of [...this.closeListeners]) listener();
     this.cluster.nodeSet.goneListeners.delete(this.#onGone);

@@ -6,7 +6,7 @@
  * const response = await orders.fetch("/v1/orders/42");
  */
 import { type Dispatcher, Dispatcher1Wrapper, errors } from "undici";
-import type { Call } from "../cluster/call.ts";
+import { ActiveCalls } from "../cluster/active-calls.ts";
 import { type CallRules, resolveRules, type WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ExplainedCall, Explanation } from "../cluster/explain.ts";
@@ -50,8 +50,7 @@ export class Balancer extends ClosableDispatcher {
   /** The origin that was found right last, and whether it is https: a program has few. */
   private knownOrigin: string | URL | undefined = undefined;
   private knownSecure = false;
-  private active = 0;
-  private whenIdle: (() => void) | undefined = undefined;
+  private readonly active: ActiveCalls = new ActiveCalls();
 
   /**
    * @param from the options of a cluster of its own, or a cluster that others use as well; that one is left
@@ -68,7 +67,7 @@ export class Balancer extends ClosableDispatcher {
       pools,
       replayMemory: new ReplayMemory(),
       endless: new Set(),
-      exchangeEnded: () => this.exchangeEnded(),
+      active: this.active,
     };
   }
 
@@ -160,17 +159,13 @@ export class Balancer extends ClosableDispatcher {
       modern.onResponseError?.(null as unknown as Dispatcher.DispatchController, error as Error);
       return false;
     }
-    this.active++;
+    this.active.started();
     exchange.begin();
     return exchange.accepted;
   }
 
   protected override async closeOnce(): Promise<void> {
-    if (this.active > 0) {
-      await new Promise<void>((resolve) => {
-        this.whenIdle = resolve;
-      });
-    }
+    if (this.active.count > 0) await this.active.idle();
     await this.host.pools.destroy(null);
     if (this.ownsCluster) await this.cluster.close();
   }
@@ -181,17 +176,12 @@ export class Balancer extends ClosableDispatcher {
   ): Promise<void> {
     const reason = error ?? new BalancerError("ERR_CLOSED", this.name, "the balancer was destroyed");
     const closed = closing ?? this.closeOnce();
-    const isOwn = (call: Call) => call instanceof Exchange && call.belongsTo(this.host);
+    const isOwn = (call: unknown) => call instanceof Exchange && call.belongsTo(this.host);
     this.cluster.cancel(this.cluster.deadlines.entries().filter(isOwn), reason);
     this.cluster.cancel(this.host.endless, reason);
     if (this.ownsCluster) this.cluster.destroy(reason);
     await this.host.pools.destroy(reason);
     await closed;
-  }
-
-  private exchangeEnded(): void {
-    this.active--;
-    if (this.active === 0) this.whenIdle?.();
   }
 
   /** Whether the call's URL is https. @throws TypeError for the origin of another service. */

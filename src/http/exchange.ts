@@ -7,8 +7,9 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { IncomingHttpHeaders } from "node:http";
-import { type Duplex, Readable } from "node:stream";
+import type { Duplex } from "node:stream";
 import { type Dispatcher, errors } from "undici";
+import type { ActiveCalls } from "../cluster/active-calls.ts";
 import { Call } from "../cluster/call.ts";
 import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
@@ -28,9 +29,10 @@ import {
 } from "./classify.ts";
 import { FallbackAnswer } from "./fallback-answer.ts";
 import { findHeader, withAddedHeaders } from "./headers.ts";
+import { isErrorOf, isWhole, keepBody, mayComeBack } from "./kept-body.ts";
 import { noteLoad } from "./load-header.ts";
 import type { Pools } from "./pools.ts";
-import { bodyKind, ReplayBody, type ReplayMemory } from "./replay.ts";
+import { bodyKind, type ReplayBody, type ReplayMemory } from "./replay.ts";
 
 /** What a balancer lends to each of its exchanges. */
 export interface ExchangeHost {
@@ -39,7 +41,7 @@ export interface ExchangeHost {
   readonly replayMemory: ReplayMemory;
   /** Exchanges without a deadline, which nothing else would find when the balancer is destroyed. */
   readonly endless: Set<Exchange>;
-  exchangeEnded(exchange: Exchange): void;
+  readonly active: ActiveCalls;
 }
 
 type Options = Dispatcher.DispatchOptions;
@@ -269,7 +271,7 @@ export class Exchange extends Call implements Controller, AttemptListener {
   protected override released(): void {
     this.#body?.dispose();
     if (this.#host.endless.size > 0) this.#host.endless.delete(this);
-    this.#host.exchangeEnded(this);
+    this.#host.active.ended();
   }
 
   /** The caller's options as they are, unless the node is https or the body must not reach undici twice. */
@@ -288,16 +290,9 @@ export class Exchange extends Call implements Controller, AttemptListener {
     if (this.#body === undefined) {
       const { body } = options;
       if (attempt.number > 1 || bodyKind(body) !== "once") return options;
-      // A dispatcher of the program's own may read the body and say only then that the request never started.
-      // Over HTTP/2 a node may take in part of a body and then say that it has not processed the call.
-      const { factory, http2 } = this.cluster.options.connections;
-      const isSecure = attempt.node.endpoint.address.scheme === "https";
-      const mayBeRefused = http2 === "prior-knowledge" || (http2 === "auto" && isSecure);
-      const isKept = this.canRepeat || factory !== undefined || mayBeRefused;
-      // A stream that need not be kept goes out as it came: its `errored` tells whose fault an error is.
-      const isStream = "pipe" in (body as object);
-      if (isStream && !(isKept && Symbol.asyncIterator in (body as object))) return options;
-      this.#body = new ReplayBody(body as object, this.#host.replayMemory, isKept);
+      const isKept = this.canRepeat || mayComeBack(this.cluster.options.connections, attempt.node);
+      this.#body = keepBody(body as object, isKept, this.#host.replayMemory);
+      if (this.#body === undefined) return options;
     }
     return { ...options, body: this.#body.read() as unknown as Options["body"] };
   }
@@ -395,32 +390,15 @@ export class Exchange extends Call implements Controller, AttemptListener {
   }
 
   errored(observer: AttemptObserver, error: Error, fault: AttemptFault): void {
-    const isOfBody = fault !== "handler" && this.#isOfBody(error);
+    const { body } = this.#options;
+    const isOfBody = fault !== "handler" && isErrorOf(body, this.#body, error);
     const outcome = isOfBody ? ignored("call", "the request body threw") : outcomeOfFault(error, fault);
     // A dispatcher of the program's own may read the body before it says that the request starts.
-    this.attemptFailed(
-      observer.attempt as Attempt,
-      outcome,
-      error,
-      isUnprocessed(fault) && this.#isBodyWhole(),
-    );
+    const isUnsent = isUnprocessed(fault) && isWhole(body, this.#body);
+    this.attemptFailed(observer.attempt as Attempt, outcome, error, isUnsent);
     // Of two, the other one goes on.
     if (observer === this.#observer && this.#rival !== undefined) this.#isAnsweredBy(this.#rival);
     else if (observer === this.#rival) this.#rival = undefined;
-  }
-
-  /** Whether another attempt would send all of the body, as it was before the first one. */
-  #isBodyWhole(): boolean {
-    if (this.#body !== undefined) return this.#body.canRepeat;
-    const { body } = this.#options;
-    return !(body instanceof Readable) || !Readable.isDisturbed(body);
-  }
-
-  /** Whether the caller's own body failed. */
-  #isOfBody(error: Error): boolean {
-    if (this.#body !== undefined) return this.#body.error !== undefined;
-    const body = this.#options.body as { readonly errored?: unknown } | string | null | undefined;
-    return typeof body === "object" && body !== null && body.errored === error;
   }
 
   bodySent(chunk: Buffer): void {

@@ -13,6 +13,7 @@ import type { Random } from "../core/random.ts";
 import type { AttemptCarrier, AttemptObserver } from "./attempt-observer.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { type ConnectionDemand, ConnectionMaker, type ConnectionMakerOptions } from "./connection-maker.ts";
+import { ConnectionSet } from "./connection-set.ts";
 import type { Connect, Http2 } from "./connector.ts";
 import { withoutConnectionHeaders } from "./headers.ts";
 import { isCalmDemanded } from "./http2-errors.ts";
@@ -55,18 +56,11 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   /** When it was last asked for a connection. */
   usedAt: number;
   readonly #options: NodePoolOptions;
-  /** Connections that take requests. */
-  readonly #connections: Set<Connection> = new Set();
-  /** Of these, the ones with room; the last is used next. */
-  readonly #free: Connection[] = [];
-  /** Connections that finish what they have. */
-  readonly #ending: Set<Connection> = new Set();
+  readonly #connections: ConnectionSet = new ConnectionSet();
   readonly #line: WaitingLine;
   readonly #maker: ConnectionMaker;
   /** Undefined until a connection stood. */
   #isMultiplexed: boolean | undefined;
-  /** When the last of its connections went. */
-  #stoodUntil = Number.NEGATIVE_INFINITY;
   #needsDrain = false;
   /** For upgrades, where the node may be spoken to in HTTP/2. */
   #upgradePool: NodePool | undefined = undefined;
@@ -84,19 +78,17 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   }
 
   get counts(): ConnectionCounts {
-    let idle = 0;
-    for (const connection of this.#connections) if (connection.active === 0) idle++;
     const upgrades = this.#upgradePool?.counts;
     return {
-      open: this.#connections.size + this.#ending.size + (upgrades?.open ?? 0),
-      idle: idle + (upgrades?.idle ?? 0),
+      open: this.#connections.open + (upgrades?.open ?? 0),
+      idle: this.#connections.idle + (upgrades?.idle ?? 0),
       connecting: this.#maker.connecting + (upgrades?.connecting ?? 0),
       waiting: this.#line.size + (upgrades?.waiting ?? 0),
     };
   }
 
   wasServing(since: number): boolean {
-    return this.#connections.size > 0 || this.#stoodUntil >= since;
+    return this.#connections.stoodAt(since);
   }
 
   get isEmpty(): boolean {
@@ -117,7 +109,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     if (connection !== undefined) this.#send(connection, options, observer, now);
     else this.#wait(options, observer, now);
     const isBusy =
-      this.#free.length === 0 && this.#connections.size + this.#maker.connecting >= this.#options.perNode;
+      !this.#connections.hasFree && this.#connections.size + this.#maker.connecting >= this.#options.perNode;
     if (isBusy) this.#needsDrain = true;
     return !isBusy;
   }
@@ -157,7 +149,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     if (connection.heardAt > observer.dispatchedAt) return;
     // Nothing came since the request was sent, of any stream: it may be dead, and must not take the next call.
     connection.suspectSince ??= now;
-    this.#unfree(connection);
+    this.#connections.unfree(connection);
     // Without PINGs nothing would ever clear it of that.
     if (this.#options.client.h2Options?.pingInterval === 0) this.#retire(connection);
   }
@@ -172,17 +164,14 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
       return;
     }
     if (connection.suspectSince !== undefined || connection.saidBusy) return;
-    this.#free.push(connection);
-    connection.isFree = true;
+    this.#connections.free(connection);
     this.#serveLine(now);
     this.#tellRoom();
   }
 
   connectionLost(connection: Connection, error: Error): void {
-    this.#unfree(connection);
-    this.#leave(connection);
-    if (connection.socket.destroyed) this.#ending.delete(connection);
-    else this.#ending.add(connection);
+    this.#connections.end(connection, this.#options.clock.now());
+    if (connection.socket.destroyed) this.#connections.closed(connection);
     this.emit("disconnect", this.#options.origin, [connection.client], error);
     if (this.#destroyed !== undefined) return;
     if (isCalmDemanded(error)) {
@@ -217,14 +206,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     const { minPerNode, maxStreams } = this.#options;
     const missing = minPerNode - this.#connections.size;
     const isMultiplexed = this.#isMultiplexed === true;
-    let soonServed = 0;
-    for (const connection of this.#connections) {
-      // One that takes no second request before the peer's SETTINGS are here will take many as soon as they are.
-      if (isMultiplexed) soonServed += connection.isSettled ? 0 : maxStreams;
-      // undici takes a turn of the event loop to say that a connection is free again.
-      else if (connection.active === 0 && !connection.isFree) soonServed++;
-    }
-    const unserved = this.#line.size - soonServed;
+    const unserved = this.#line.size - this.#connections.soonTaken(isMultiplexed, maxStreams);
     return Math.max(isMultiplexed ? Math.ceil(unserved / maxStreams) : unserved, missing);
   }
 
@@ -241,7 +223,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     }
     this.#isMultiplexed = connection.isMultiplexed;
     this.#connections.add(connection);
-    socket.once("close", () => this.#ending.delete(connection));
+    socket.once("close", () => this.#connections.closed(connection));
     if (connection.isMultiplexed) this.#options.watch(connection);
     this.emit("connect", origin, [connection.client]);
     this.roomAppeared(connection);
@@ -273,7 +255,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   /** Closes connections that have been idle or alive for too long, and makes those that are to be kept ready. */
   sweep(now: number): void {
     const { idleMs, minPerNode } = this.#options;
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections.usable) {
       const isIdle = connection.active === 0 && now - connection.idleSince >= idleMs;
       if (now >= connection.expiresAt || (isIdle && this.#connections.size > minPerNode)) {
         this.#retire(connection);
@@ -290,14 +272,14 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
    */
   closeIdle(spare: boolean): boolean {
     const mayGo = !spare || this.#connections.size > this.#options.minPerNode;
-    const idle = mayGo ? this.#free.find(({ active }) => active === 0) : undefined;
+    const idle = mayGo ? this.#connections.findIdle() : undefined;
     if (idle === undefined) return this.#upgradePool?.closeIdle(spare) ?? false;
     this.#retire(idle);
     return true;
   }
 
   closeAllIdle(): void {
-    for (const connection of [...this.#connections]) if (connection.active === 0) this.#retire(connection);
+    for (const connection of this.#connections.usable) if (connection.active === 0) this.#retire(connection);
     this.#upgradePool?.closeAllIdle();
   }
 
@@ -305,7 +287,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   renew(connect: Connect, connectForUpgrades: Connect): void {
     this.#maker.connect = connect;
     this.#upgradePool?.renew(connectForUpgrades, connectForUpgrades);
-    for (const connection of [...this.#connections]) this.#retire(connection);
+    for (const connection of this.#connections.usable) this.#retire(connection);
   }
 
   /** Ends all requests and connections. */
@@ -316,7 +298,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     this.#line.close();
     this.#upgradePool?.destroy(error);
     this.#line.failAll(error);
-    for (const connection of [...this.#connections, ...this.#ending]) {
+    for (const connection of this.#connections.all) {
       connection.client.destroy(error, () => {});
       connection.destroy(error);
     }
@@ -342,7 +324,7 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
     connection.active++;
     // An HTTP/1.1 connection is busy from here on, also for whoever calls from within.
     if (connection.isMultiplexed) connection.listen(now);
-    else this.#unfree(connection);
+    else this.#connections.unfree(connection);
     connection.saidBusy = true;
     const allowed = connection.isMultiplexed ? withoutConnectionHeaders(options) : options;
     let hasRoom = connection.client.dispatch(allowed, observer);
@@ -355,23 +337,16 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
       connection.isSettled = true;
       this.roomAppeared(connection);
     } else {
-      this.#unfree(connection);
+      this.#connections.unfree(connection);
     }
   }
 
   #takeFree(now: number): Connection | undefined {
-    for (let connection = this.#free.at(-1); connection !== undefined; connection = this.#free.at(-1)) {
-      if (connection.state === "usable" && now < connection.expiresAt) return connection;
-      this.#retire(connection);
+    for (let free = this.#connections.latestFree; free !== undefined; free = this.#connections.latestFree) {
+      if (free.state === "usable" && now < free.expiresAt) return free;
+      this.#retire(free);
     }
     return undefined;
-  }
-
-  #unfree(connection: Connection): void {
-    if (!connection.isFree) return;
-    connection.isFree = false;
-    if (this.#free.at(-1) === connection) this.#free.pop();
-    else this.#free.splice(this.#free.indexOf(connection), 1);
   }
 
   /** Whether it should close as soon as it is idle. */
@@ -384,10 +359,9 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   }
 
   #retire(connection: Connection): void {
-    this.#unfree(connection);
+    this.#connections.unfree(connection);
     if (connection.state !== "usable") return;
-    this.#leave(connection);
-    this.#ending.add(connection);
+    this.#connections.end(connection, this.#options.clock.now());
     connection.retire();
     this.#tellRoom();
   }
@@ -404,14 +378,9 @@ export class NodePool extends EventEmitter implements AttemptCarrier, Connection
   #tellRoom(): void {
     if (!this.#needsDrain || this.#destroyed !== undefined || this.#line.size > 0) return;
     const used = this.#connections.size + this.#maker.connecting;
-    if (this.#free.length === 0 && used >= this.#options.perNode) return;
+    if (!this.#connections.hasFree && used >= this.#options.perNode) return;
     this.#needsDrain = false;
     this.emit("drain", this.#options.origin, []);
-  }
-
-  #leave(connection: Connection): void {
-    this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#stoodUntil = this.#options.clock.now();
   }
 
   #wait(options: Dispatcher.DispatchOptions, observer: AttemptObserver, now: number): void {

@@ -13,7 +13,7 @@
  */
 import type { Dispatcher } from "undici";
 import type { CallRules } from "../cluster/call-rules.ts";
-import type { ConnectionOptions } from "../cluster/options.ts";
+import type { ConnectionOptions } from "../cluster/connection-options.ts";
 import type { Discovery } from "../core/contracts.ts";
 import type { Endpoint } from "../core/endpoint.ts";
 import { OptionReader } from "../core/option-reader.ts";
