@@ -11,6 +11,8 @@ import type { ClusterOptions } from "../cluster/options.ts";
 import { RpcBalancer } from "../cluster/rpc-balancer.ts";
 import { inspectBy } from "../core/summary.ts";
 import { connectionDefaults } from "./connection-options.ts";
+import { GrpcCheck } from "./grpc-check.ts";
+import { isGrpcPolicy } from "./grpc-policy.ts";
 import { GrpcService } from "./grpc-service.ts";
 import { createInterceptor } from "./interceptor.ts";
 import { addService, removeService } from "./services.ts";
@@ -81,7 +83,7 @@ export class GrpcBalancer extends RpcBalancer {
 
 /** @throws TypeError for what would be taken and do nothing. A cluster that HTTP calls share may have it. */
 function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
-  const { tls, connections, fallback } = from;
+  const { tls, connections, fallback, policy, health } = from;
   for (const [name, value] of Object.entries(tls ?? {})) {
     if (name === "servername" || value === undefined) continue;
     throw new TypeError(
@@ -94,6 +96,11 @@ function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
   if (connections?.factory !== undefined) {
     throw new TypeError(
       "connections.factory is of no use to grpcBalancer: its connections are those of grpc-js",
+    );
+  }
+  if (policy !== undefined && isGrpcPolicy(policy) && health?.check instanceof GrpcCheck) {
+    throw new TypeError(
+      "health.check: grpcCheck() is of no use to grpcPolicy(), whose connections are not at hand; httpCheck() is",
     );
   }
   return from;

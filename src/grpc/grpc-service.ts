@@ -14,6 +14,7 @@ import { ignored } from "../core/outcome.ts";
 import { CallSelector } from "./call-selector.ts";
 import type { Dial } from "./dial.ts";
 import type { GrpcAttempt } from "./grpc-attempt.ts";
+import { isGrpcPolicy } from "./grpc-policy.ts";
 import { ConfiguredMethods, type MethodConfig } from "./method-config.ts";
 import { Methods } from "./methods.ts";
 
@@ -32,6 +33,7 @@ export class GrpcService {
   /** It takes no new calls. */
   closing = false;
   closed = false;
+  readonly #isBlind: boolean;
   #activeCalls = 0;
   #whenIdle: (() => void) | undefined = undefined;
   /** By the service config that channels were given. One object for each, since it is part of a connection's identity. */
@@ -52,10 +54,10 @@ export class GrpcService {
     this.cluster = cluster;
     this.methods = new Methods(retry);
     this.deadlines = new Deadlines(cluster.clock);
-    this.methodConfig = {
-      name: [],
-      ...(retry.attempts > 1 ? { retryPolicy: retryPolicy(retry.attempts) } : {}),
-    };
+    // Under a policy of grpc-js' own no attempt is seen, so that nobody could say what must not be sent again.
+    this.#isBlind = isGrpcPolicy(cluster.options.policy);
+    const mayRetry = retry.attempts > 1 && !this.#isBlind;
+    this.methodConfig = { name: [], ...(mayRetry ? { retryPolicy: retryPolicy(retry.attempts) } : {}) };
     cluster.nodeSet.goneListeners.add(this.#onGone);
   }
 
@@ -71,7 +73,7 @@ export class GrpcService {
 
   /** For a call that may run twice: hedged where the option `hedge` says so and its time is known, else tried again. */
   repeatConfig(now: number): MethodConfig {
-    const delayMs = this.cluster.hedgeDelayMs(now);
+    const delayMs = this.#isBlind ? Number.POSITIVE_INFINITY : this.cluster.hedgeDelayMs(now);
     if (delayMs === Number.POSITIVE_INFINITY || this.cluster.rules.retry.attempts < 2)
       return this.methodConfig;
     // grpc-js has a call either hedged or tried again. One that fails before its hedge is due is made good by it.
