@@ -84,8 +84,11 @@ export class GrpcAttempt implements Deadline, Listener {
     return this as unknown as Subchannel;
   }
 
+  /** grpc-js asks before it sends the call. To a connection that is gone it sends none, and picks again. */
   getConnectivityState(): connectivityState {
-    return this.#subchannel.getConnectivityState();
+    const state = this.#subchannel.getConnectivityState();
+    if (state !== connectivityState.READY) this.abandon();
+    return state;
   }
 
   getCallCredentials(): ReturnType<Subchannel["getCallCredentials"]> {

@@ -45,6 +45,9 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   #addedPushback = false;
   /** Retries that were granted out of the budget. */
   #extras = 0;
+  /** Of a hedged call: its next attempt is paid for. */
+  #isGranted = false;
+  #failed: Status | undefined = undefined;
   #isOver = false;
   readonly #gate: Gate | undefined;
 
@@ -142,14 +145,26 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.#others.push(latest);
   }
 
-  /** Whether the service can afford the hedge that is asked for, or what takes the place of one that failed early. */
-  affords(now: number): boolean {
+  /**
+   * Whether the hedge that is asked for may be made, or what takes the place of an attempt that failed early.
+   *
+   * @param reachable how many nodes there are for it: a second attempt beside one on the same node is of no use.
+   */
+  affords(now: number, reachable: number): boolean {
     if (this.isConfigured || this.methodConfig.hedgingPolicy === undefined || this.#attempts === 0)
       return true;
+    // It was, and then had to wait for a node.
+    if (this.#isGranted) return true;
     const { cluster } = this;
-    const isGranted = this.#isUnderWay ? cluster.withdrawHedge(now) : cluster.withdrawRetry(now);
-    if (isGranted) this.#extras++;
-    return isGranted;
+    if (this.#isUnderWay) this.#isGranted = this.tried.length < reachable && cluster.withdrawHedge(now);
+    else this.#isGranted = cluster.withdrawRetry(now);
+    if (this.#isGranted) this.#extras++;
+    return this.#isGranted;
+  }
+
+  /** How the last attempt of a hedged call failed that no other one stands in for yet. */
+  get failed(): Status | undefined {
+    return this.#isUnderWay ? undefined : this.#failed;
   }
 
   /** Whether an attempt is under way. */
@@ -157,9 +172,9 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return this.#others?.some((attempt) => !attempt.isOver) === true;
   }
 
-  /** When all have been tried, any will do. False if none was left out. */
+  /** When all have been tried, any will do, but for a hedge of ours. False if none was left out. */
   forgetTried(): boolean {
-    if (this.#tried === undefined) return false;
+    if (this.#tried === undefined || (this.#isGranted && this.#isUnderWay)) return false;
     this.#tried = undefined;
     return true;
   }
@@ -167,6 +182,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   attemptOn(node: Node, subchannel: experimental.SubchannelInterface, now: number): GrpcAttempt {
     const attempt = this.cluster.begin(node, ++this.#attempts, now);
     attempt.isHedge = this.#others !== undefined && this.#isUnderWay;
+    this.#isGranted = false;
     this.#latest = new GrpcAttempt(this, attempt, subchannel);
     return this.#latest;
   }
@@ -175,7 +191,11 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   /** Says in the status of a failed attempt whether and when grpc-js tries again. */
   direct(failed: GrpcAttempt, outcome: Outcome, ended: Status, isUnprocessed: boolean, now: number): Status {
-    if (this.isConfigured || this.methodConfig.hedgingPolicy !== undefined) return ended;
+    if (this.isConfigured) return ended;
+    if (this.methodConfig.hedgingPolicy !== undefined) {
+      this.#failed = ended;
+      return ended;
+    }
     const { cluster } = this;
     const asked = Number(ended.metadata.get(pushback)[0] ?? 0);
     const { number } = failed.attempt;

@@ -184,6 +184,39 @@ test("the option hedge sends a slow call a second time, within the budget, and o
   expect(first.gets + second.gets - before).toBe(4);
 });
 
+test("with one node left no second attempt is made beside the first", async () => {
+  const slow = () =>
+    startServer({ get: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("0")), 100) });
+  await using server = await slow();
+  await using balanced = balance([server.address], {
+    ...withoutEjection,
+    hedge: { afterMs: 10 },
+    retry: { methods: [get] },
+  });
+  await inTurn(4, () => balanced.client.get());
+  expect(server.gets).toBe(4);
+});
+
+test("where nothing stands in for a hedged call that failed, its own status is the caller's", async () => {
+  await using bad = await startServer({
+    get: (_call, callback) => {
+      const metadata = new Metadata();
+      metadata.set("x-why", "full");
+      callback({ code: status.UNAVAILABLE, details: "full", metadata });
+    },
+  });
+  const budget = { ratio: 0, minPerSecond: 0 };
+  const options = { ...withoutEjection, hedge: { afterMs: 5_000 }, retry: { methods: [get], budget } };
+  await using balanced = balance([bad.address], options);
+  for (const waitForReady of [false, true]) {
+    const metadata = new Metadata({ waitForReady });
+    const error = await balanced.client.get({}, metadata).catch((thrown: ServiceError) => thrown);
+    expect(error).toMatchObject({ code: status.UNAVAILABLE, details: "full" });
+    expect((error as ServiceError).metadata.getMap()).toMatchObject({ "x-why": "full" });
+  }
+  expect(bad.gets).toBe(2);
+});
+
 function configured(config: object): { "grpc.service_config": string } {
   return {
     "grpc.service_config": JSON.stringify({
