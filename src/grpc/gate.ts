@@ -23,6 +23,7 @@ export class Gate implements Applicant, Deadline {
   #metadata: Promise<Metadata> | undefined = undefined;
   #admittedAt: number | undefined = undefined;
   #ticket: number | undefined = undefined;
+  isRefused = false;
 
   constructor(call: GrpcCall, admission: Admission) {
     this.#call = call;
@@ -52,6 +53,7 @@ export class Gate implements Applicant, Deadline {
   }
 
   refused({ code, message }: Refusal): void {
+    this.isRefused = true;
     const { name } = this.#call.cluster;
     if (rejects.hasSubscribers) rejects.publish({ service: name, code, message });
     // "Too much" for what is asked for too often or waits too long, "not there" for a service that is given a rest.

@@ -156,8 +156,13 @@ export class GrpcAttempt implements Deadline, Listener {
   /** The whole call is over; an attempt that has not ended yet goes with it. */
   callEnded(code: number, details: string): void {
     if (this.isOver) return;
-    if (this.#sent === undefined) this.#end(neverSent);
-    else this.#end(this.#outcomeOf(code, details, false));
+    if (this.#sent === undefined) {
+      this.#end(neverSent);
+      return;
+    }
+    // It was not for what the node said, then: a message of the caller's was too large, say, or another attempt failed.
+    const isNodes = code === status.DEADLINE_EXCEEDED || code === status.CANCELLED;
+    this.#end(this.#verdict ?? (isNodes ? this.#outcomeOf(code, details, false) : ignored("call", details)));
   }
 
   /** Ends it from this side; the caller's call fails, or goes on elsewhere. */
@@ -167,6 +172,7 @@ export class GrpcAttempt implements Deadline, Listener {
   }
 
   expire(now: number): void {
+    if (this.isOver) return;
     const { endsAt, cluster } = this.#call;
     const { attemptMs, totalMs } = cluster.rules;
     const { name } = cluster;
@@ -213,7 +219,8 @@ export class GrpcAttempt implements Deadline, Listener {
       const { cluster, startedAt } = this.#call;
       const now = cluster.clock.now();
       const waitedMs = this.attempt.waitedMs(now, cluster.lag.blockedMs(now));
-      hadItsChance = waitedMs >= fairShare * (now - startedAt);
+      // Of an inherited deadline little may have been left, or nothing: less than any answer takes tells nothing of the node.
+      hadItsChance = waitedMs >= Math.max(fairShare * (now - startedAt), cluster.floorMs(now));
     }
     const isClosing = this.#subchannel.getConnectivityState() !== connectivityState.READY;
     return outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance });

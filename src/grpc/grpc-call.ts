@@ -12,7 +12,7 @@ import type { TrialCall } from "../cluster/trials.ts";
 import type { CallPriority } from "../core/contracts.ts";
 import { callEnds, callStarts, retries } from "../core/events.ts";
 import type { Node } from "../core/node.ts";
-import type { Outcome } from "../core/outcome.ts";
+import { ignored, type Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
 import { outcomeOfEnd } from "./classify.ts";
 import { Gate } from "./gate.ts";
@@ -274,25 +274,41 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   #end({ code, details }: { readonly code: number; readonly details: string }): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    const isOwnFault = this.#isOwnFault(code);
     this.#latest?.callEnded(code, details);
     if (this.#others !== undefined) for (const attempt of this.#others) attempt.callEnded(code, details);
     const { cluster } = this;
     if (this.#gate !== undefined) {
-      const outcome = outcomeOfEnd({ code, details, isRefused: false, isClosing: false, hadItsChance: true });
-      this.#gate.left(outcome, cluster.clock.now());
+      this.#gate.left(this.#outcomeOf(code, details, isOwnFault), cluster.clock.now());
     }
     for (; this.#extras > 0; this.#extras--) cluster.extraEnded();
     cluster.callEnded();
     this.service.callEnded();
-    if (callEnds.hasSubscribers) {
-      callEnds.publish({
-        service: cluster.name,
-        method: this.method,
-        path: this.path,
-        call: this,
-        outcome: code === status.CANCELLED ? "ignored" : code === status.OK ? "success" : "failure",
-        attempts: this.#attempts,
-      });
-    }
+    if (callEnds.hasSubscribers) this.#publishEnd(this.#outcomeOf(code, details, isOwnFault));
+  }
+
+  /** Ended from this side, neither by its deadline nor by the caller: a message that is too large, or cannot be read. */
+  #isOwnFault(code: number): boolean {
+    if (code === status.OK || code === status.CANCELLED) return false;
+    // The latter is what a pick without a node ends with.
+    if (code === status.DEADLINE_EXCEEDED || code === status.UNAVAILABLE) return false;
+    return this.#latest?.isOver !== true && this.#gate?.isRefused !== true;
+  }
+
+  /** What the end says of the service. */
+  #outcomeOf(code: number, details: string, isOwnFault: boolean): Outcome {
+    if (isOwnFault) return ignored("call", details);
+    return outcomeOfEnd({ code, details, isRefused: false, isClosing: false, hadItsChance: true });
+  }
+
+  #publishEnd({ kind, reason }: Outcome): void {
+    callEnds.publish({
+      service: this.cluster.name,
+      method: this.method,
+      path: this.path,
+      call: this,
+      outcome: kind === "ignored" && reason !== "aborted" && reason !== "call" ? "failure" : kind,
+      attempts: this.#attempts,
+    });
   }
 }
