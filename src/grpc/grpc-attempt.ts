@@ -115,9 +115,12 @@ export class GrpcAttempt implements Deadline, Listener {
     const sent = this.#subchannel.getRealSubchannel().createCall(metadata, host, method, this, callId);
     this.#sent = sent;
     const { service, definition, endsAt } = this.#call;
+    // Since it was picked a credentials plugin may have taken its time.
+    const now = service.cluster.clock.now();
+    this.attempt.sent(now);
     if (definition.isStream) service.streams.add(this);
     else {
-      this.dueAt = Math.min(endsAt, this.attempt.startedAt + service.cluster.rules.attemptMs);
+      this.dueAt = Math.min(endsAt, now + service.cluster.rules.attemptMs);
       service.deadlines.add(this);
     }
     return sent;
@@ -182,9 +185,9 @@ export class GrpcAttempt implements Deadline, Listener {
       return;
     }
     // While this process was blocked it could not have read an answer; the node gets that time back.
-    const elapsedMs = this.attempt.elapsedMs(now, cluster.lag.blockedMs(now));
-    if (elapsedMs < attemptMs - 1) {
-      this.dueAt = Math.min(endsAt, now + Math.max(1, attemptMs - elapsedMs));
+    const waitedMs = this.attempt.waitedMs(now, cluster.lag.blockedMs(now));
+    if (waitedMs < attemptMs - 1) {
+      this.dueAt = Math.min(endsAt, now + Math.max(1, attemptMs - waitedMs));
       this.#call.service.deadlines.add(this);
       return;
     }

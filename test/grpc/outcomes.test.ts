@@ -80,6 +80,19 @@ test("a deadline that leaves less time than any answer takes speaks against nobo
   expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 20, failures: 0 });
 });
 
+test("how long credentials take is not the node's time", async () => {
+  await using server = await startServer();
+  await using balanced = balance([server.address], { retry: false, timeouts: { attemptMs: 150 } });
+  await balanced.client.get();
+  const slow = credentials.createFromMetadataGenerator((_parameters, callback) => {
+    setTimeout(() => callback(null, new Metadata()), 200);
+  });
+  expect(await inTurn(3, () => balanced.client.get({ credentials: slow }))).toEqual(
+    Array(3).fill(server.port),
+  );
+  expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 4, failures: 0 });
+});
+
 test("what goes wrong on this side is the call's own fault, and no node's", async () => {
   await using server = await startServer({
     chat: (call) => {
