@@ -139,6 +139,8 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   #pick(call: GrpcCall, now: number): experimental.PickResult {
     const { nodeSet } = call.cluster;
     const reach = this.#reach as Reach;
+    // grpc-js begins a call although it was cancelled within the tick of its start, and then nobody would end the attempt.
+    if (call.isOver) return dropped(endedAs(status.CANCELLED, "the call is over"));
     call.repick();
     if (!call.affords(now, reach.size)) return this.#unaffordable(call);
     let node = nodeSet.pick(call, now, reach);

@@ -125,6 +125,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return value === undefined ? undefined : String(value);
   }
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   get cluster(): Cluster {
     return this.service.cluster;
   }

@@ -207,6 +207,34 @@ test("a stream is not cut by the timeouts of unary calls, and a unary call is", 
   await ended;
 });
 
+test("a call that is cancelled as it starts is not sent, and leaves no attempt behind", async () => {
+  await using server = await startServer();
+  await using balanced = balance([server.address]);
+  await balanced.client.get();
+  // No credentials, and so nobody who tells that the attempt is not made.
+  const failing = credentials.createFromMetadataGenerator((_parameters, callback) =>
+    setImmediate(() => callback(new Error("no token"))),
+  );
+  const { path, requestSerialize, responseDeserialize } = methods.get;
+  for (const options of [{}, { credentials: failing }]) {
+    const code = await new Promise((resolve) => {
+      const call = balanced.client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        Buffer.alloc(0),
+        options,
+        (error) => resolve(error?.code),
+      );
+      call.cancel();
+    });
+    expect(code).toBe(status.CANCELLED);
+  }
+  expect(await balanced.client.get()).toBe(server.port);
+  expect(server.gets).toBe(2);
+  expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 2 });
+});
+
 test("whatever way 2,000 calls are given up, nothing stays in flight", async () => {
   await using servers = await startServers(3, {
     get: (_call, callback) => {
