@@ -10,6 +10,7 @@ import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
 import { RpcBalancer } from "../cluster/rpc-balancer.ts";
 import { inspectBy } from "../core/summary.ts";
+import { checkAuthority } from "./authority.ts";
 import { connectionDefaults } from "./connection-options.ts";
 import { GrpcCheck } from "./grpc-check.ts";
 import { isGrpcPolicy } from "./grpc-policy.ts";
@@ -51,6 +52,7 @@ export class GrpcBalancer extends RpcBalancer {
   readonly #service: GrpcService;
 
   constructor(from: GrpcBalancerOptions | Cluster) {
+    if (from instanceof Cluster) checkAuthority(from.options);
     super(from instanceof Cluster ? from : withoutUnheard(from));
     this.#service = new GrpcService(this.cluster);
     this.target = addService(this.#service);
@@ -103,5 +105,7 @@ function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
       "health.check: grpcCheck() is of no use to grpcPolicy(), whose connections are not at hand; httpCheck() is",
     );
   }
+  // Whether it is a text at all is the cluster's to say.
+  if (typeof from.name === "string") checkAuthority(from);
   return from;
 }

@@ -3,6 +3,7 @@ import { connectivityState, experimental, Metadata } from "@grpc/grpc-js";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { HealthCheck } from "../core/health-check.ts";
 import type { Node } from "../core/node.ts";
+import { authorityOf } from "./authority.ts";
 import { watchConnection } from "./connection-watch.ts";
 import { GrpcCheck } from "./grpc-check.ts";
 import type { NodeEndpoint } from "./grpc-service.ts";
@@ -37,7 +38,7 @@ export class Leaf {
     this.node = endpoint.node;
     this.#changed = changed;
     this.#check = cluster.options.check;
-    this.#authority = options["grpc.default_authority"] ?? cluster.name;
+    this.#authority = options["grpc.default_authority"] ?? authorityOf(cluster.options);
     const helper = experimental.createChildChannelControlHelper(parent, {
       createSubchannel: (address, args) => {
         const subchannel = parent.createSubchannel(address, args);

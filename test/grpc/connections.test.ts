@@ -276,11 +276,18 @@ test("the names of a service and of its host are its :authority", async () => {
   });
   await using plain = grpcBalancer({ name: "orders.internal", discovery: [server.address] });
   await using hosted = grpcBalancer({ name: "orders", discovery: [server.address], host: "shop.example" });
-  for (const { target, channelOptions } of [plain, hosted]) {
+  const etcd = { name: "services/orders", discovery: [server.address] };
+  expect(() => grpcBalancer(etcd)).toThrow(
+    new TypeError(
+      'name cannot be the :authority of gRPC calls, got "services/orders": give them another one as host',
+    ),
+  );
+  await using named = grpcBalancer({ ...etcd, host: "orders.example" });
+  for (const { target, channelOptions } of [plain, hosted, named]) {
     using client = new OrdersClient(target, credentials.createInsecure(), channelOptions);
     await client.get();
   }
-  expect(authorities).toEqual(["orders.internal", "shop.example"]);
+  expect(authorities).toEqual(["orders.internal", "shop.example", "orders.example"]);
 });
 
 test("certificates are checked for the service's name, or for tls.servername", async () => {
