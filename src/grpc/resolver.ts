@@ -7,6 +7,7 @@ import { Dial } from "./dial.ts";
 import { policyName } from "./evenkeel-load-balancer.ts";
 import { isGrpcPolicy } from "./grpc-policy.ts";
 import { type GrpcService, type NodeEndpoint, serviceAttribute } from "./grpc-service.ts";
+import { Refusal } from "./refusal.ts";
 
 const { CHANNEL_ARGS_CONFIG_SELECTOR_KEY, statusOrFromError, statusOrFromValue } = experimental;
 type ServiceConfig = Extract<
@@ -82,12 +83,9 @@ export class EvenkeelResolver implements experimental.Resolver {
   #tell(): void {
     const service = this.#service;
     if (service === undefined || service.closed) {
-      this.#listener(
-        unavailable(`${this.#path}: no balancer of this name is open in this process`),
-        {},
-        null,
-        "",
-      );
+      const details = `${this.#path}: no balancer of this name is open in this process`;
+      const selector = new Refusal(details);
+      this.#listener(unavailable(details), { [CHANNEL_ARGS_CONFIG_SELECTOR_KEY]: selector }, null, "");
       return;
     }
     const { cluster } = service;

@@ -172,7 +172,15 @@ test("one cluster serves HTTP and gRPC, and is left open by the balancer over it
   expect(await cluster.call(({ node }) => node.key)).toBe(`http://${server.address}`);
   await balancer.close();
   expect(cluster.closed).toBe(false);
-  await expect(client.get()).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  // The channel is told in the next tick.
+  await new Promise(setImmediate);
+  // One that waits for ready would do so for good.
+  for (const waitForReady of [false, true]) {
+    await expect(client.get({}, new Metadata({ waitForReady }))).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+      details: "both: no balancer of this name is open in this process",
+    });
+  }
 });
 
 test("close waits for calls under way, and then calls fail", async () => {
@@ -189,7 +197,10 @@ test("close waits for calls under way, and then calls fail", async () => {
   const closing = balanced.balancer.close().then(() => {
     closed = true;
   });
-  await expect(balanced.client.get()).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  await expect(balanced.client.get()).rejects.toMatchObject({
+    code: status.UNAVAILABLE,
+    details: expect.stringContaining("the balancer is closed"),
+  });
   expect(closed).toBe(false);
   answer();
   expect(await call).toBe(1);
