@@ -192,7 +192,9 @@ export class GrpcAttempt implements Deadline, Listener {
       return;
     }
     const within = `no answer within ${attemptMs} ms`;
-    this.cut(status.UNAVAILABLE, `${name}: ${this.node.key} gave ${within}`, failure("timeout", within));
+    const details = `${name}: ${this.node.key} gave ${within}`;
+    this.#call.timedOut = details;
+    this.cut(status.UNAVAILABLE, details, failure("timeout", within));
   }
 
   /** Another attempt of the call was answered first: how grpc-js tells of it. */

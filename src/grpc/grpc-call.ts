@@ -43,6 +43,8 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   /** Attempts before the latest that have not ended, as hedging has them. */
   #others: GrpcAttempt[] | undefined = undefined;
   #addedPushback = false;
+  /** What an attempt ended with whose time was up: as UNAVAILABLE, or grpc-js would not make it good. */
+  timedOut: string | undefined = undefined;
   /** Retries that were granted out of the budget. */
   #extras = 0;
   /** Of a hedged call: its next attempt is paid for. */
@@ -225,10 +227,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     ended.metadata.set(pushback, isDenied ? "-1" : String(Math.round(delayMs)));
     this.#addedPushback = true;
     // Without its code, grpc-js does not know that it could send the call again by itself.
-    if (isDenied) {
-      const code = outcome.reason === "timeout" ? status.DEADLINE_EXCEEDED : ended.code;
-      return { code, details: ended.details, metadata: ended.metadata };
-    }
+    if (isDenied) return { code: ended.code, details: ended.details, metadata: ended.metadata };
     if (retries.hasSubscribers) {
       retries.publish({
         service: cluster.name,
@@ -271,8 +270,11 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   receiveTrailers(ended: Parameters<Filter["receiveTrailers"]>[0]): ReturnType<Filter["receiveTrailers"]> {
     if (this.#addedPushback) ended.metadata.remove(pushback);
-    this.#end(ended);
-    return ended;
+    const { details, metadata } = ended;
+    const isLate = this.timedOut !== undefined && details === this.timedOut;
+    const shown = isLate ? { code: status.DEADLINE_EXCEEDED, details, metadata } : ended;
+    this.#end(shown);
+    return shown;
   }
 
   #end({ code, details }: { readonly code: number; readonly details: string }): void {

@@ -127,6 +127,25 @@ test("an attempt that gets no answer in time is made good elsewhere", async () =
   await eventually("the hanging server has no call left", () => hung !== undefined && hung.inflight === 0);
 });
 
+test("an attempt that gets no answer in time, and that nothing makes good, is the caller's DEADLINE_EXCEEDED", async () => {
+  await using hanging = await startServer({ get: (call) => call.sendMetadata(new Metadata()) });
+  const options = { ...withoutEjection, timeouts: { attemptMs: 60 } };
+  const late = { code: status.DEADLINE_EXCEEDED, details: expect.stringContaining("within 60 ms") };
+  const retry = { methods: [get] };
+  // Headers had come, after which grpc-js tries nothing again.
+  await using begun = balance([hanging.address], { ...options, retry });
+  await expect(begun.client.get()).rejects.toMatchObject(late);
+  await using hedged = balance([hanging.address], { ...options, retry, hedge: { afterMs: 10 } });
+  await expect(hedged.client.get()).rejects.toMatchObject(late);
+  await using theirs = balance([hanging.address], options, configured({ timeout: "5s" }));
+  await expect(theirs.client.get()).rejects.toMatchObject(late);
+  // Beyond 1 MB grpc-js keeps no message for another attempt.
+  await using deaf = await startServer({ get: () => {} });
+  await using large = balance([deaf.address], { ...options, retry });
+  const message = Buffer.alloc(2_000_000);
+  await expect(large.client.unary(methods.get, {}, new Metadata(), message)).rejects.toMatchObject(late);
+});
+
 test("a methodConfig of the channel's own decides instead, and its attempts avoid tried nodes as well", async () => {
   await using bad = await startServer({ get: (_call, callback) => callback({ code: status.INTERNAL }) });
   await using good = await startServer();
