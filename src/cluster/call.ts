@@ -262,7 +262,7 @@ export abstract class Call extends CallSpan {
     let dueAt = Math.min(this.endsAt, this.hedgeAt);
     for (const attempt of [this.attempt, this.rival]) {
       if (attempt === undefined || attempt.ended) continue;
-      const attemptAt = attemptDueAt(attempt, this.rules.attemptMs, now, blockedMs);
+      const attemptAt = attemptDueAt(attempt.elapsedMs(now, blockedMs), this.rules.attemptMs, now);
       if (attemptAt <= now) {
         // It goes on elsewhere, is over, or rests on the other one: whichever it is was seen to.
         this.expireAttempt(attempt);

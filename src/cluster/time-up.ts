@@ -4,8 +4,6 @@
  *
  * Functions of numbers alone, as each call asks them and each transport has its own idea of a deadline.
  */
-import type { Attempt } from "../core/attempt.ts";
-
 /**
  * Of an attempt that the call's deadline cut short: the share of the whole time from which on it counts against
  * the node. An attempt that began late, after others had used the time up, was given no fair chance.
@@ -34,11 +32,13 @@ export function hadFairChance(waitedMs: number, wholeMs: number, usualMs = 0): b
 }
 
 /**
- * When an attempt will have had its time, at the earliest; `now` when it has. While this process was blocked it could
- * not have read an answer: the node gets that time back.
+ * When an attempt will have had its time, at the earliest; `now` when it has.
+ *
+ * @param hadMs what it has had: see `Attempt.elapsedMs` and `waitedMs`. While this process was blocked it could not
+ *   have read an answer: the node gets that time back.
  */
-export function attemptDueAt(attempt: Attempt, attemptMs: number, now: number, blockedMs: number): number {
-  const leftMs = attemptMs - attempt.elapsedMs(now, blockedMs);
+export function attemptDueAt(hadMs: number, attemptMs: number, now: number): number {
+  const leftMs = attemptMs - hadMs;
   return leftMs <= earlyMs ? now : now + leftMs;
 }
 

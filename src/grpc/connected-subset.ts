@@ -18,7 +18,8 @@ export function nodesToConnect(
   if (!isBounded) return endpoints;
   const { callable } = cluster.nodeSet;
   const named = endpoints.map(({ node }) => node);
-  const fit = callable.filter((node) => named.includes(node));
+  const known = new Set(named);
+  const fit = callable.filter((node) => known.has(node));
   const wanted = new Set<Node>();
   // Those that it would use, and those in the place of the ones that are out.
   for (const nodes of [named, fit]) {

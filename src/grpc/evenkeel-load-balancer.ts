@@ -4,7 +4,7 @@
  * The set of nodes changes in `updateAddressList` only. State of nodes is not kept here, as grpc-js drops a policy with
  * its statistics when a channel goes idle.
  */
-import { connectivityState, experimental, Metadata, status } from "@grpc/grpc-js";
+import { connectivityState, type experimental, status } from "@grpc/grpc-js";
 import { Reach } from "../cluster/reach.ts";
 import type { Timer } from "../core/clock.ts";
 import { nodesToConnect } from "./connected-subset.ts";
@@ -12,8 +12,8 @@ import { connectionDefaults } from "./connection-options.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { type GrpcService, type NodeEndpoint, serviceAttribute } from "./grpc-service.ts";
 import { Leaf } from "./leaf.ts";
+import { dropped, endedAs, queued, unavailable } from "./pick-results.ts";
 
-const { PickResultType } = experimental;
 const { CONNECTING, READY, TRANSIENT_FAILURE } = connectivityState;
 type Options = Parameters<experimental.LoadBalancer["updateAddressList"]>[2];
 
@@ -30,14 +30,8 @@ const settleMs = 50;
  */
 const hastenMs = 250;
 const hastenMostMs = 1_000;
-
-const queued: experimental.PickResult = {
-  pickResultType: PickResultType.QUEUE,
-  subchannel: null,
-  status: null,
-  onCallStarted: null,
-  onCallEnded: null,
-};
+/** How often calls that wait for a node are looked at again when nothing else happens: their time may be over. */
+const lookMs = 250;
 
 export class EvenkeelConfig implements experimental.TypedLoadBalancingConfig {
   static createFromJson(): EvenkeelConfig {
@@ -60,6 +54,9 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   #options: Options = {};
   readonly #leaves: Map<NodeEndpoint["node"], Leaf> = new Map();
   #endpoints: readonly NodeEndpoint[] = [];
+  #told: ReadonlySet<NodeEndpoint["node"]> = new Set();
+  /** There are nodes that the resolver is about to tell of. */
+  #isBehind = false;
   /** Since when no node has been connected; the channel's first moment counts. */
   #unconnectedSince = 0;
   /** Until when the first calls wait for further connections; undefined until one stands. */
@@ -69,6 +66,8 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   #isScheduled = false;
   #isOver = false;
   readonly #onRebuild = (): void => {
+    const { eligible } = (this.#service as GrpcService).cluster.nodeSet;
+    this.#isBehind = eligible.some((node) => !this.#told.has(node));
     this.#connectWanted();
     this.#rebuild();
     this.#schedule();
@@ -92,6 +91,8 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     if (this.#service === undefined) this.#start(service);
     this.#options = { ...connectionDefaults(service.cluster.options), ...options };
     this.#endpoints = endpoints.value as experimental.Endpoint[] as NodeEndpoint[];
+    this.#told = new Set(this.#endpoints.map(({ node }) => node));
+    this.#isBehind = false;
     this.#connectWanted();
     this.#rebuild();
     this.#update();
@@ -123,19 +124,48 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   pick({ extraPickInfo }: experimental.PickArgs): experimental.PickResult {
     const call: unknown = extraPickInfo;
     const { cluster } = this.#service as GrpcService;
-    if (!(call instanceof GrpcCall)) return this.#unavailable("the call was not made by this channel");
-    const reach = this.#reach as Reach;
+    if (!(call instanceof GrpcCall)) return unavailable("the call was not made by this channel");
     const now = cluster.clock.now();
     if (this.#isSettling(now)) return queued;
-    call.repick();
-    if (!call.affords(now)) return this.#unavailable("retry.budget has nothing left for a hedge");
-    let node = cluster.nodeSet.pick(call, now, reach);
-    if (node === undefined && call.forgetTried()) node = cluster.nodeSet.pick(call, now, reach);
-    const subchannel = node === undefined ? undefined : this.#leaves.get(node)?.subchannel;
-    if (node === undefined || subchannel === undefined) {
-      return this.#isWaiting(now) ? queued : this.#unavailable(this.#describe());
+    try {
+      return this.#pick(call, now);
+    } catch (error) {
+      // From here it would be thrown into grpc-js, where it ends the process, or leaves the calls behind this one waiting for good.
+      const details = `${cluster.name}: the policy ${cluster.options.policy.name} threw: ${String(error)}`;
+      return dropped(endedAs(status.INTERNAL, details));
     }
+  }
+
+  #pick(call: GrpcCall, now: number): experimental.PickResult {
+    const { nodeSet } = call.cluster;
+    const reach = this.#reach as Reach;
+    // grpc-js begins a call although it was cancelled within the tick of its start, and then nobody would end the attempt.
+    if (call.isOver) return dropped(endedAs(status.CANCELLED, "the call is over"));
+    call.repick();
+    if (!call.affords(now, reach.size)) return this.#unaffordable(call);
+    let node = nodeSet.pick(call, now, reach);
+    if (node === undefined && call.forgetTried()) node = nodeSet.pick(call, now, reach);
+    const subchannel = node === undefined ? undefined : this.#leaves.get(node)?.subchannel;
+    if (node === undefined || subchannel === undefined) return this.#unpicked(call, now);
     return call.attemptOn(node, subchannel, now) as unknown as experimental.PickResult;
+  }
+
+  /** With `waitForReady` a call waits whatever this says, and is picked for again with each change; or by our timer. */
+  #unpicked(call: GrpcCall, now: number): experimental.PickResult {
+    if (now >= call.endsAt) {
+      const { totalMs } = call.rules;
+      const details = `${this.#describe()}; no answer within ${totalMs} ms`;
+      return dropped(endedAs(status.DEADLINE_EXCEEDED, details));
+    }
+    if (this.#timer === undefined) this.#wakeIn(lookMs);
+    return this.#isWaiting(now) ? queued : unavailable(this.#describe());
+  }
+
+  #unaffordable({ failed }: GrpcCall): experimental.PickResult {
+    // In place of an attempt that failed there is none: that one's status is the call's.
+    if (failed !== undefined) return dropped(failed);
+    if (this.#timer === undefined) this.#wakeIn(lookMs);
+    return unavailable("there is no node, or nothing in retry.budget, for a hedge");
   }
 
   #start(service: GrpcService): void {
@@ -154,6 +184,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   #connectWanted(): void {
     const service = this.#service as GrpcService;
     const { wanted, ready } = this.#reach as Reach;
+    const wasConnected = ready.size > 0;
     const endpoints = nodesToConnect(this.#endpoints, service.cluster);
     wanted.clear();
     for (const { node } of endpoints) wanted.add(node);
@@ -170,6 +201,8 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
       this.#leaves.set(endpoint.node, leaf);
       added.push(leaf);
     }
+    // What is to be connected from now on has its time for that, whatever became of others before.
+    if (ready.size === 0 && (wasConnected || added.length > 0)) this.#unconnectedSince = this.#now();
     // All of them are known before the first reports.
     for (const leaf of added) leaf.connect();
   }
@@ -217,6 +250,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
 
   /** Whether a node may be at hand soon. */
   #isWaiting(now: number): boolean {
+    if (this.#isBehind) return true;
     if (now - this.#unconnectedSince >= this.#connectMs) return false;
     if ((this.#service as GrpcService).cluster.awaitsDiscovery) return true;
     for (const leaf of this.#leaves.values()) if (leaf.isConnecting) return true;
@@ -254,16 +288,6 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
       this.#rebuild();
       this.#update();
     }, delayMs);
-  }
-
-  #unavailable(details: string): experimental.PickResult {
-    return {
-      pickResultType: PickResultType.TRANSIENT_FAILURE,
-      subchannel: null,
-      status: { code: status.UNAVAILABLE, details, metadata: new Metadata() },
-      onCallStarted: null,
-      onCallEnded: null,
-    };
   }
 
   #describe(): string {

@@ -21,6 +21,7 @@ export class Gate extends AdmissionPass implements Applicant, Deadline {
   readonly #call: GrpcCall;
   #opened: ((pass: Promise<Metadata>) => void) | undefined = undefined;
   #metadata: Promise<Metadata> | undefined = undefined;
+  isRefused = false;
 
   constructor(call: GrpcCall, admission: Admission) {
     super(admission);
@@ -49,6 +50,7 @@ export class Gate extends AdmissionPass implements Applicant, Deadline {
   }
 
   refused({ code, message }: Refusal): void {
+    this.isRefused = true;
     const { name } = this.#call.cluster;
     if (rejects.hasSubscribers) rejects.publish({ service: name, code, message });
     // "Too much" for what is asked for too often or waits too long, "not there" for a service that is given a rest.

@@ -87,8 +87,11 @@ export class GrpcAttempt implements Deadline, Listener {
     return this as unknown as Subchannel;
   }
 
+  /** grpc-js asks before it sends the call. To a connection that is gone it sends none, and picks again. */
   getConnectivityState(): connectivityState {
-    return this.#subchannel.getConnectivityState();
+    const state = this.#subchannel.getConnectivityState();
+    if (state !== connectivityState.READY) this.abandon();
+    return state;
   }
 
   getCallCredentials(): ReturnType<Subchannel["getCallCredentials"]> {
@@ -121,9 +124,12 @@ export class GrpcAttempt implements Deadline, Listener {
     const sent = subchannel.createCall(metadata, host, method, this, callId);
     this.#sent = sent;
     const { service, definition, endsAt, rules } = this.#call;
+    // Since it was picked a credentials plugin may have taken its time.
+    const now = service.cluster.clock.now();
+    this.attempt.sent(now);
     if (definition.isStream) service.streams.add(this);
     else {
-      this.dueAt = Math.min(endsAt, this.attempt.startedAt + rules.attemptMs);
+      this.dueAt = Math.min(endsAt, now + rules.attemptMs);
       service.deadlines.add(this);
     }
     return sent;
@@ -162,8 +168,13 @@ export class GrpcAttempt implements Deadline, Listener {
   /** The whole call is over; an attempt that has not ended yet goes with it. */
   callEnded(code: number, details: string): void {
     if (this.isOver) return;
-    if (this.#sent === undefined) this.#end(neverSent);
-    else this.#end(this.#outcomeOf(code, details, false));
+    if (this.#sent === undefined) {
+      this.#end(neverSent);
+      return;
+    }
+    // It was not for what the node said, then: a message of the caller's was too large, say, or another attempt failed.
+    const isNodes = code === status.DEADLINE_EXCEEDED || code === status.CANCELLED;
+    this.#end(this.#verdict ?? (isNodes ? this.#outcomeOf(code, details, false) : ignored("call", details)));
   }
 
   /** Ends it from this side; the caller's call fails, or goes on elsewhere. */
@@ -173,6 +184,7 @@ export class GrpcAttempt implements Deadline, Listener {
   }
 
   expire(now: number): void {
+    if (this.isOver) return;
     const { endsAt, cluster, rules } = this.#call;
     const { attemptMs, totalMs } = rules;
     const { name } = cluster;
@@ -181,14 +193,16 @@ export class GrpcAttempt implements Deadline, Listener {
       this.cut(status.DEADLINE_EXCEEDED, details, this.#outcomeOf(status.DEADLINE_EXCEEDED, "", false));
       return;
     }
-    const dueAt = attemptDueAt(this.attempt, attemptMs, now, cluster.lag.blockedMs(now));
+    const dueAt = attemptDueAt(this.attempt.waitedMs(now, cluster.lag.blockedMs(now)), attemptMs, now);
     if (dueAt > now) {
       this.dueAt = Math.min(endsAt, dueAt);
       this.#call.service.deadlines.add(this);
       return;
     }
     const within = `no answer within ${attemptMs} ms`;
-    this.cut(status.UNAVAILABLE, `${name}: ${this.node.key} gave ${within}`, failure("timeout", within));
+    const details = `${name}: ${this.node.key} gave ${within}`;
+    this.#call.timedOut = details;
+    this.cut(status.UNAVAILABLE, details, failure("timeout", within));
   }
 
   /** Another attempt of the call was answered first: how grpc-js tells of it. */
@@ -219,7 +233,8 @@ export class GrpcAttempt implements Deadline, Listener {
       const { cluster, startedAt } = this.#call;
       const now = cluster.clock.now();
       const waitedMs = this.attempt.waitedMs(now, cluster.lag.blockedMs(now));
-      hadItsChance = hadFairChance(waitedMs, now - startedAt);
+      // Of an inherited deadline little may have been left, or nothing: less than any answer takes tells nothing of the node.
+      hadItsChance = hadFairChance(waitedMs, now - startedAt, cluster.floorMs(now));
     }
     const isClosing = this.#subchannel.getConnectivityState() !== connectivityState.READY;
     return outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance });

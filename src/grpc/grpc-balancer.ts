@@ -11,8 +11,11 @@ import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
 import { RpcBalancer } from "../cluster/rpc-balancer.ts";
 import { inspectBy } from "../core/summary.ts";
+import { checkAuthority } from "./authority.ts";
 import { connectionDefaults } from "./connection-options.ts";
 import { GrpcBalancerView } from "./grpc-balancer-view.ts";
+import { GrpcCheck } from "./grpc-check.ts";
+import { isGrpcPolicy } from "./grpc-policy.ts";
 import type { GrpcRules } from "./grpc-rules.ts";
 import { GrpcService } from "./grpc-service.ts";
 import { createInterceptor } from "./interceptor.ts";
@@ -58,6 +61,7 @@ export class GrpcBalancer extends RpcBalancer {
   readonly #service: GrpcService;
 
   constructor(from: GrpcBalancerOptions | Cluster) {
+    if (from instanceof Cluster) checkAuthority(from.options);
     super(from instanceof Cluster ? from : withoutUnheard(from));
     this.#service = new GrpcService(this.cluster);
     this.target = addService(this.#service);
@@ -110,7 +114,7 @@ export class GrpcBalancer extends RpcBalancer {
 
 /** @throws TypeError for what would be taken and do nothing. A cluster that HTTP calls share may have it. */
 function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
-  const { tls, connections, fallback } = from;
+  const { tls, connections, fallback, policy, health } = from;
   for (const [name, value] of Object.entries(tls ?? {})) {
     if (name === "servername" || value === undefined) continue;
     throw new TypeError(
@@ -125,5 +129,12 @@ function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
       "connections.factory is of no use to grpcBalancer: its connections are those of grpc-js",
     );
   }
+  if (policy !== undefined && isGrpcPolicy(policy) && health?.check instanceof GrpcCheck) {
+    throw new TypeError(
+      "health.check: grpcCheck() is of no use to grpcPolicy(), whose connections are not at hand; httpCheck() is",
+    );
+  }
+  // Whether it is a text at all is the cluster's to say.
+  if (typeof from.name === "string") checkAuthority(from);
   return from;
 }

@@ -12,8 +12,9 @@ import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { TrialCall } from "../cluster/trials.ts";
 import type { CallPriority } from "../core/contracts.ts";
+import { callEnds } from "../core/events.ts";
 import type { Node } from "../core/node.ts";
-import type { Outcome } from "../core/outcome.ts";
+import { ignored, type Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
 import { outcomeOfEnd } from "./classify.ts";
 import { Gate } from "./gate.ts";
@@ -46,8 +47,13 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   /** Attempts before the latest that have not ended, as hedging has them. */
   #others: GrpcAttempt[] | undefined = undefined;
   #addedPushback = false;
+  /** What an attempt ended with whose time was up: as UNAVAILABLE, or grpc-js would not make it good. */
+  timedOut: string | undefined = undefined;
   /** Retries that were granted out of the budget. */
   #extras = 0;
+  /** Of a hedged call: its next attempt is paid for. */
+  #isGranted = false;
+  #failed: Status | undefined = undefined;
   #isOver = false;
   readonly #gate: Gate | undefined;
 
@@ -126,6 +132,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return value === undefined ? undefined : String(value);
   }
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   get cluster(): Cluster {
     return this.service.cluster;
   }
@@ -146,14 +156,26 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.#others.push(latest);
   }
 
-  /** Whether the service can afford the hedge that is asked for, or what takes the place of one that failed early. */
-  affords(now: number): boolean {
+  /**
+   * Whether the hedge that is asked for may be made, or what takes the place of an attempt that failed early.
+   *
+   * @param reachable how many nodes there are for it: a second attempt beside one on the same node is of no use.
+   */
+  affords(now: number, reachable: number): boolean {
     if (this.isConfigured || this.methodConfig.hedgingPolicy === undefined || this.#attempts === 0)
       return true;
+    // It was, and then had to wait for a node.
+    if (this.#isGranted) return true;
     const { cluster } = this;
-    const isGranted = this.#isUnderWay ? cluster.withdrawHedge(now) : cluster.withdrawRetry(now);
-    if (isGranted) this.#extras++;
-    return isGranted;
+    if (this.#isUnderWay) this.#isGranted = this.tried.length < reachable && cluster.withdrawHedge(now);
+    else this.#isGranted = cluster.withdrawRetry(now);
+    if (this.#isGranted) this.#extras++;
+    return this.#isGranted;
+  }
+
+  /** How the last attempt of a hedged call failed that no other one stands in for yet. */
+  get failed(): Status | undefined {
+    return this.#isUnderWay ? undefined : this.#failed;
   }
 
   /** Whether an attempt is under way. */
@@ -161,9 +183,9 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return this.#others?.some((attempt) => !attempt.isOver) === true;
   }
 
-  /** When all have been tried, any will do. False if none was left out. */
+  /** When all have been tried, any will do, but for a hedge of ours. False if none was left out. */
   forgetTried(): boolean {
-    if (this.#tried === undefined) return false;
+    if (this.#tried === undefined || (this.#isGranted && this.#isUnderWay)) return false;
     this.#tried = undefined;
     return true;
   }
@@ -171,6 +193,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   attemptOn(node: Node, subchannel: experimental.SubchannelInterface, now: number): GrpcAttempt {
     const attempt = this.cluster.begin(node, ++this.#attempts, now);
     attempt.isHedge = this.#others !== undefined && this.#isUnderWay;
+    this.#isGranted = false;
     this.#latest = new GrpcAttempt(this, attempt, subchannel);
     return this.#latest;
   }
@@ -179,7 +202,11 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   /** Says in the status of a failed attempt whether and when grpc-js tries again. */
   direct(failed: GrpcAttempt, outcome: Outcome, ended: Status, isUnprocessed: boolean, now: number): Status {
-    if (this.isConfigured || this.methodConfig.hedgingPolicy !== undefined) return ended;
+    if (this.isConfigured) return ended;
+    if (this.methodConfig.hedgingPolicy !== undefined) {
+      this.#failed = ended;
+      return ended;
+    }
     const { cluster } = this;
     const asked = Number(ended.metadata.get(pushback)[0] ?? 0);
     const { number } = failed.attempt;
@@ -205,10 +232,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     ended.metadata.set(pushback, isDenied ? "-1" : String(Math.round(delayMs)));
     this.#addedPushback = true;
     // Without its code, grpc-js does not know that it could send the call again by itself.
-    if (isDenied) {
-      const code = outcome.reason === "timeout" ? status.DEADLINE_EXCEEDED : ended.code;
-      return { code, details: ended.details, metadata: ended.metadata };
-    }
+    if (isDenied) return { code: ended.code, details: ended.details, metadata: ended.metadata };
     publishRetry(cluster, failed.attempt, outcome, number + 1, delayMs);
     return ended;
   }
@@ -242,24 +266,44 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   receiveTrailers(ended: Parameters<Filter["receiveTrailers"]>[0]): ReturnType<Filter["receiveTrailers"]> {
     if (this.#addedPushback) ended.metadata.remove(pushback);
-    this.#end(ended);
-    return ended;
+    const { details, metadata } = ended;
+    const isLate = this.timedOut !== undefined && details === this.timedOut;
+    const shown = isLate ? { code: status.DEADLINE_EXCEEDED, details, metadata } : ended;
+    this.#end(shown);
+    return shown;
   }
 
   #end({ code, details }: { readonly code: number; readonly details: string }): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    const isOwnFault = this.#isOwnFault(code);
     this.#latest?.callEnded(code, details);
     if (this.#others !== undefined) for (const attempt of this.#others) attempt.callEnded(code, details);
     const { cluster } = this;
     if (this.#gate !== undefined) {
-      const outcome = outcomeOfEnd({ code, details, isRefused: false, isClosing: false, hadItsChance: true });
-      this.#gate.left(outcome, cluster.clock.now());
+      this.#gate.left(this.#outcomeOf(code, details, isOwnFault), cluster.clock.now());
     }
     cluster.extraEnded(this.#extras);
     cluster.callEnded();
     this.service.callEnded();
-    const outcome = code === status.CANCELLED ? "ignored" : code === status.OK ? "success" : "failure";
-    publishCallEnd(cluster, this, outcome, this.#attempts);
+    if (callEnds.hasSubscribers) {
+      const { kind, reason } = this.#outcomeOf(code, details, isOwnFault);
+      const shown = kind === "ignored" && reason !== "aborted" && reason !== "call" ? "failure" : kind;
+      publishCallEnd(cluster, this, shown, this.#attempts);
+    }
+  }
+
+  /** Ended from this side, neither by its deadline nor by the caller: a message that is too large, or cannot be read. */
+  #isOwnFault(code: number): boolean {
+    if (code === status.OK || code === status.CANCELLED) return false;
+    // The latter is what a pick without a node ends with.
+    if (code === status.DEADLINE_EXCEEDED || code === status.UNAVAILABLE) return false;
+    return this.#latest?.isOver !== true && this.#gate?.isRefused !== true;
+  }
+
+  /** What the end says of the service. */
+  #outcomeOf(code: number, details: string, isOwnFault: boolean): Outcome {
+    if (isOwnFault) return ignored("call", details);
+    return outcomeOfEnd({ code, details, isRefused: false, isClosing: false, hadItsChance: true });
   }
 }

@@ -51,8 +51,9 @@ export class GrpcCheck implements HealthCheck {
     return { [Symbol.dispose]: () => health.end() };
   }
 
-  connected(node: Node, connection: Connection): void {
-    this.#healthOf(node).connected(connection);
+  /** @param authority as the calls on the connection have it. */
+  connected(node: Node, connection: Connection, authority: string): void {
+    this.#healthOf(node).connected(connection, authority);
   }
 
   disconnected(node: Node, connection: Connection): void {
@@ -71,7 +72,8 @@ export class GrpcCheck implements HealthCheck {
 
 /** The stream over one of a node's connections, moved to another when that one goes. */
 class NodeHealth {
-  readonly #connections: Set<Connection> = new Set();
+  /** With the `:authority` of each. */
+  readonly #connections: Map<Connection, string> = new Map();
   #host: ConstructorParameters<typeof HealthStream>[0] | undefined = undefined;
   #stream: HealthStream | undefined = undefined;
   #used: Connection | undefined = undefined;
@@ -86,8 +88,8 @@ class NodeHealth {
     this.#drop();
   }
 
-  connected(connection: Connection): void {
-    this.#connections.add(connection);
+  connected(connection: Connection, authority: string): void {
+    this.#connections.set(connection, authority);
     this.#use();
   }
 
@@ -99,10 +101,11 @@ class NodeHealth {
   }
 
   #use(): void {
-    const [connection] = this.#connections;
-    if (this.#host === undefined || this.#stream !== undefined || connection === undefined) return;
+    const [first] = this.#connections;
+    if (this.#host === undefined || this.#stream !== undefined || first === undefined) return;
+    const [connection, authority] = first;
     this.#used = connection;
-    this.#stream = new HealthStream(this.#host, connection);
+    this.#stream = new HealthStream(this.#host, connection, authority);
   }
 
   #drop(): void {

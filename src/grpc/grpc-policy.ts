@@ -13,8 +13,8 @@ export interface GrpcPolicy extends Policy {
 
 /**
  * Runs a service's discovery under one of grpc-js' policies, to compare or to move step by step. Node state is then
- * what discovery, checks and the program say: calls are not seen, so there is no ejection, no latency, and no
- * `retry.methods`.
+ * what discovery, checks and the program say: calls are not seen, so there is no ejection, no latency, no
+ * `retry.methods` and no `hedge`. A retryPolicy in the channel option `grpc.service_config` holds as ever.
  *
  * @param name `round_robin`, `pick_first`, `weighted_round_robin`, `outlier_detection`, or one that was registered.
  * @param config as in a service config: grpc-js takes an unknown policy or a bad config for `pick_first` and says

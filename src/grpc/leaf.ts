@@ -2,6 +2,7 @@
 import { connectivityState, experimental, Metadata } from "@grpc/grpc-js";
 import type { HealthCheck } from "../core/health-check.ts";
 import type { Node } from "../core/node.ts";
+import { authorityOf } from "./authority.ts";
 import { watchConnection } from "./connection-watch.ts";
 import { GrpcCheck } from "./grpc-check.ts";
 import type { GrpcService, NodeEndpoint } from "./grpc-service.ts";
@@ -22,6 +23,7 @@ export class Leaf {
   /** The connection, ready or not. */
   #latest: experimental.SubchannelInterface | undefined = undefined;
   readonly #check: HealthCheck | undefined;
+  readonly #authority: string;
   #isOver = false;
 
   /** @param changed told of each change of the connection's state; `subchannel` says what it is now. */
@@ -35,6 +37,7 @@ export class Leaf {
     this.node = endpoint.node;
     this.#changed = changed;
     this.#check = service.cluster.options.check;
+    this.#authority = options["grpc.default_authority"] ?? authorityOf(service.cluster.options);
     const helper = experimental.createChildChannelControlHelper(parent, {
       createSubchannel: (address, args) => {
         const subchannel = parent.createSubchannel(address, args);
@@ -76,7 +79,7 @@ export class Leaf {
     if (before === subchannel) return;
     this.subchannel = subchannel;
     if (!(this.#check instanceof GrpcCheck)) return;
-    if (subchannel !== undefined) this.#check.connected(this.node, subchannel);
+    if (subchannel !== undefined) this.#check.connected(this.node, subchannel, this.#authority);
     if (before !== undefined) this.#check.disconnected(this.node, before);
   }
 

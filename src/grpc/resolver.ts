@@ -1,10 +1,13 @@
 /** The resolver of one channel: hands the nodes that discovery names on to the channel's policy, as they change. */
 import { experimental, Metadata, status } from "@grpc/grpc-js";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Timer } from "../core/clock.ts";
 import type { Node } from "../core/node.ts";
 import { Dial } from "./dial.ts";
 import { policyName } from "./evenkeel-load-balancer.ts";
 import { isGrpcPolicy } from "./grpc-policy.ts";
 import { type GrpcService, type NodeEndpoint, serviceAttribute } from "./grpc-service.ts";
+import { Refusal } from "./refusal.ts";
 
 const { CHANNEL_ARGS_CONFIG_SELECTOR_KEY, statusOrFromError, statusOrFromValue } = experimental;
 type ServiceConfig = Extract<
@@ -20,11 +23,14 @@ export class EvenkeelResolver implements experimental.Resolver {
   readonly #onChange = (): void => {
     // An ejection, say, is no change of the set.
     const { closed, cluster } = this.#service as GrpcService;
-    if (closed || !isSame(this.#told, cluster.nodeSet.eligible)) this.#schedule();
+    if (closed || !isSame(this.#told, toldOf(cluster))) this.#schedule();
   };
   /** One address object for each node, as long as the channel has it: a connection is known by it. */
   readonly #endpoints: Map<string, NodeEndpoint> = new Map();
-  #told: readonly Node[] = [];
+  /** Undefined until the policy was told of nodes, or of there being none. */
+  #told: readonly Node[] | undefined = undefined;
+  #firstWait: Timer | undefined = undefined;
+  #hasWaited = false;
   #isWatching = false;
   #isScheduled = false;
 
@@ -57,6 +63,8 @@ export class EvenkeelResolver implements experimental.Resolver {
   /** After an idle time grpc-js calls `updateResolution` of the same object again. */
   destroy(): void {
     this.#isWatching = false;
+    this.#firstWait?.cancel();
+    this.#firstWait = undefined;
     this.#service?.cluster.updateListeners.delete(this.#onChange);
     this.#service?.cluster.nodeSet.rebuildListeners.delete(this.#onChange);
     this.#service?.closeListeners.delete(this.#onChange);
@@ -76,27 +84,46 @@ export class EvenkeelResolver implements experimental.Resolver {
     const service = this.#service;
     if (service === undefined || service.closed) {
       const details = `${this.#path}: no balancer of this name is open in this process`;
-      const error = { code: status.UNAVAILABLE, details, metadata: new Metadata() };
-      this.#listener(statusOrFromError(error), {}, null, "");
+      const selector = new Refusal(details);
+      this.#listener(unavailable(details), { [CHANNEL_ARGS_CONFIG_SELECTOR_KEY]: selector }, null, "");
       return;
     }
+    const { cluster } = service;
+    const { policy } = cluster.options;
+    if (isGrpcPolicy(policy) && this.#isFirstWait(cluster)) return;
     const selector = service.selector(this.#serviceConfig);
     const attributes = { [serviceAttribute]: service, [CHANNEL_ARGS_CONFIG_SELECTOR_KEY]: selector };
-    const { policy } = service.cluster.options;
     const config: ServiceConfig = {
       loadBalancingConfig: [isGrpcPolicy(policy) ? policy.config : { [policyName]: {} }],
       methodConfig: [],
       ...selector.configured.throttling,
     };
+    const hadNodes = this.#told !== undefined && this.#told.length > 0;
     const endpoints = this.#currentEndpoints(service);
-    this.#listener(statusOrFromValue(endpoints), attributes, statusOrFromValue(config), "");
+    // pick_first would leave calls waiting for a first set that is not empty, for as long as that takes.
+    const isError = isGrpcPolicy(policy) && endpoints.length === 0 && !hadNodes;
+    const result = isError
+      ? unavailable(`${cluster.name}: ${cluster.describeNoNode()}`)
+      : statusOrFromValue(endpoints);
+    this.#listener(result, attributes, statusOrFromValue(config), "");
+  }
+
+  /** Policies of grpc-js' own fail calls at once for want of nodes: those wait here for discovery, `connectMs` at most. */
+  #isFirstWait({ awaitsDiscovery, clock, options }: Cluster): boolean {
+    if (!awaitsDiscovery || this.#hasWaited) return false;
+    this.#firstWait ??= clock.schedule(() => {
+      this.#hasWaited = true;
+      this.#schedule();
+    }, options.timeouts.connectMs);
+    return true;
   }
 
   #currentEndpoints({ cluster }: GrpcService): NodeEndpoint[] {
     const endpoints: NodeEndpoint[] = [];
     const known = new Set<string>();
-    this.#told = cluster.nodeSet.eligible;
-    for (const node of this.#told) {
+    const nodes = toldOf(cluster);
+    this.#told = nodes;
+    for (const node of nodes) {
       known.add(node.key);
       let endpoint = this.#endpoints.get(node.key);
       if (endpoint?.node !== node) {
@@ -111,6 +138,15 @@ export class EvenkeelResolver implements experimental.Resolver {
   }
 }
 
-function isSame(one: readonly Node[], other: readonly Node[]): boolean {
-  return one.length === other.length && one.every((node, index) => node === other[index]);
+/** Our policy leaves out by itself what is out for now, and keeps its connection; one of grpc-js' own cannot. */
+function toldOf({ nodeSet, options }: Cluster): readonly Node[] {
+  return isGrpcPolicy(options.policy) ? nodeSet.callable : nodeSet.eligible;
+}
+
+function unavailable(details: string): experimental.StatusOr<NodeEndpoint[]> {
+  return statusOrFromError({ code: status.UNAVAILABLE, details, metadata: new Metadata() });
+}
+
+function isSame(one: readonly Node[] | undefined, other: readonly Node[]): boolean {
+  return one?.length === other.length && one.every((node, index) => node === other[index]);
 }

@@ -5,6 +5,7 @@
  * service is.
  */
 import { experimental } from "@grpc/grpc-js";
+import { authorityOf } from "./authority.ts";
 import { EvenkeelConfig, EvenkeelLoadBalancer, policyName } from "./evenkeel-load-balancer.ts";
 import type { GrpcService } from "./grpc-service.ts";
 import { EvenkeelResolver } from "./resolver.ts";
@@ -43,9 +44,9 @@ function resolverOf(
       super(known.get(target.path), target.path, listener, options["grpc.service_config"]);
     }
 
-    /** The name of the service, as its `:authority`. */
     static getDefaultAuthority({ path }: experimental.GrpcUri): string {
-      return known.get(path)?.cluster.name ?? path;
+      const service = known.get(path);
+      return service === undefined ? path : authorityOf(service.cluster.options);
     }
   };
 }

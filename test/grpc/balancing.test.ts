@@ -1,10 +1,11 @@
 /** Balancing inside the channel: the spread of calls, changes of the set, drains, and channels that share a cluster. */
-import { credentials, Metadata, status } from "@grpc/grpc-js";
+import { credentials, type handleUnaryCall, Metadata, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { grpcBalancer, grpcPolicy } from "../../src/grpc/index.ts";
+import type { CheckResult, HealthCheck } from "../../src/core/health-check.ts";
+import { grpcBalancer, grpcCheck, grpcPolicy } from "../../src/grpc/index.ts";
 import { Cluster, leastCost, leastRequest, list, ringHash, roundRobin, subset } from "../../src/index.ts";
 import { balance, connected, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
-import { startServer, startServers } from "./support/servers.ts";
+import { methods, startServer, startServers, type TestServer } from "./support/servers.ts";
 
 test("300 calls in one tick on a new channel are spread evenly", async () => {
   await using servers = await startServers(3);
@@ -171,7 +172,15 @@ test("one cluster serves HTTP and gRPC, and is left open by the balancer over it
   expect(await cluster.call(({ node }) => node.key)).toBe(`http://${server.address}`);
   await balancer.close();
   expect(cluster.closed).toBe(false);
-  await expect(client.get()).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  // The channel is told in the next tick.
+  await new Promise(setImmediate);
+  // One that waits for ready would do so for good.
+  for (const waitForReady of [false, true]) {
+    await expect(client.get({}, new Metadata({ waitForReady }))).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+      details: "both: no balancer of this name is open in this process",
+    });
+  }
 });
 
 test("close waits for calls under way, and then calls fail", async () => {
@@ -188,7 +197,10 @@ test("close waits for calls under way, and then calls fail", async () => {
   const closing = balanced.balancer.close().then(() => {
     closed = true;
   });
-  await expect(balanced.client.get()).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  await expect(balanced.client.get()).rejects.toMatchObject({
+    code: status.UNAVAILABLE,
+    details: expect.stringContaining("the balancer is closed"),
+  });
   expect(closed).toBe(false);
   answer();
   expect(await call).toBe(1);
@@ -226,6 +238,78 @@ test("grpcPolicy runs discovery and drains under grpc-js' own policies", async (
   );
   balanced.balancer.drain(String(servers[1]?.address));
   await eventually("one is left", async () => tally(await inTurn(6, () => balanced.client.get())).size === 1);
+});
+
+test("under grpcPolicy no call is sent again, as nobody sees what may be", async () => {
+  const unavailable: handleUnaryCall<Buffer, Buffer> = (_call, callback) =>
+    callback({ code: status.UNAVAILABLE, details: "full" });
+  await using server = await startServer({ get: unavailable, put: unavailable });
+  await using balanced = balance([server.address], {
+    policy: grpcPolicy("round_robin"),
+    retry: { methods: [methods.get.path] },
+    hedge: { afterMs: 1 },
+  });
+  await expect(balanced.client.put()).rejects.toMatchObject({ details: "full" });
+  await expect(balanced.client.get()).rejects.toMatchObject({ details: "full" });
+  expect([server.calls.get("put"), server.gets]).toEqual([1, 1]);
+});
+
+test("under grpcPolicy a node that fails its check gets no calls until it passes", async () => {
+  await using servers = await startServers(2);
+  const [bad, good] = servers as readonly TestServer[] as [TestServer, TestServer];
+  let tell = (_result: CheckResult): void => {};
+  const check: HealthCheck = {
+    name: "told",
+    watch({ address }, report) {
+      if (address.port === bad.port) tell = report;
+      return { [Symbol.dispose]: () => {} };
+    },
+  };
+  const addresses = servers.map(({ address }) => address);
+  await using balanced = balance(addresses, { policy: grpcPolicy("round_robin"), health: { check } });
+  const called = async () => [...tally(await inTurn(6, () => balanced.client.get())).keys()];
+  await eventually("both are called", async () => (await called()).length === 2);
+  tell({ healthy: false, detail: "told so" });
+  await eventually("one is called", async () => (await called()).length === 1);
+  expect(await called()).toEqual([good.port]);
+  tell({ healthy: true, detail: "" });
+  await eventually("both are called again", async () => (await called()).length === 2);
+});
+
+test("under grpcPolicy calls wait for discovery, and fail where there is no node", async () => {
+  await using server = await startServer();
+  for (const name of ["round_robin", "pick_first"]) {
+    const policy = grpcPolicy(name);
+    await using early = balance(
+      {
+        async *watch() {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          yield [{ address: server.address }];
+        },
+      },
+      { policy },
+    );
+    expect(await early.client.get()).toBe(server.port);
+    const nodes = list([]);
+    await using empty = balance(nodes, { policy, allowEmpty: true });
+    const none = { code: status.UNAVAILABLE, details: expect.stringContaining("discovery names no node") };
+    await expect(empty.client.get()).rejects.toMatchObject(none);
+    nodes.set([server.address]);
+    await eventually("it is called", () =>
+      empty.client.get().then(
+        () => true,
+        () => false,
+      ),
+    );
+    const never = async function* (): AsyncGenerator<never> {
+      await new Promise(() => {});
+    };
+    await using late = balance({ watch: never }, { policy, timeouts: { connectMs: 100 } });
+    await expect(late.client.get()).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+      details: expect.stringContaining("no node yet"),
+    });
+  }
 });
 
 test("grpcPolicy refuses what grpc-js would silently take for pick_first", () => {
@@ -268,6 +352,10 @@ test("options that gRPC has no use for are refused by name", () => {
   );
   const fallback = (): Response => new Response();
   expect(() => grpcBalancer({ ...options, fallback: fallback as never })).toThrow(/^fallback is of no use/);
+  const policy = grpcPolicy("round_robin");
+  expect(() => grpcBalancer({ ...options, policy, health: { check: grpcCheck() } })).toThrow(
+    /^health\.check: grpcCheck\(\) is of no use to grpcPolicy/,
+  );
   expect(() => grpcBalancer({ ...options, polcy: roundRobin() } as never)).toThrow(
     /unknown option polcy.*"policy"/,
   );

@@ -5,11 +5,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { credentials, ServerCredentials, status } from "@grpc/grpc-js";
+import { credentials, Metadata, ServerCredentials, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { collect } from "../../src/core/observation.ts";
 import { grpcBalancer } from "../../src/grpc/index.ts";
-import { list, roundRobin } from "../../src/index.ts";
+import { list, type Policy, roundRobin } from "../../src/index.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { Recorder } from "../support/recorder.ts";
 import { balance, connected, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
@@ -255,6 +255,65 @@ test("a dead peer is found by keepalive while calls are in flight", async () => 
   await expect(call).rejects.toMatchObject({ code: status.UNAVAILABLE });
 });
 
+test("when discovery replaces all nodes, calls wait for the first of the new ones", async () => {
+  await using before = await startServer();
+  await using server = await startServer();
+  await using late = await MutePeer.start();
+  const nodes = list([before.address]);
+  // Nothing is tried again, which would hide it.
+  await using balanced = balance(nodes, { retry: false, timeouts: { connectMs: 500 } });
+  await balanced.client.get();
+  // The time for a first connection of this channel is over.
+  await new Promise((resolve) => setTimeout(resolve, 550));
+  nodes.set([late.address]);
+  const calls = [balanced.client.get()];
+  await eventually("it is being connected", () => late.opened === 1);
+  calls.push(balanced.client.get());
+  late.forwardTo(server.port);
+  expect(await Promise.all(calls)).toEqual([server.port, server.port]);
+  nodes.set([]);
+});
+
+test("a call that waits for ready ends with totalMs", async () => {
+  await using balanced = balance([`127.0.0.1:${await freePort()}`], {
+    timeouts: { connectMs: 100, totalMs: 400 },
+  });
+  const waiting = balanced.client.get({}, new Metadata({ waitForReady: true }));
+  await expect(waiting).rejects.toMatchObject({
+    code: status.DEADLINE_EXCEEDED,
+    details: expect.stringContaining("no answer within 400 ms"),
+  });
+});
+
+test("what a policy throws fails the call that it was asked for, and no other", async () => {
+  await using server = await startServer();
+  const inner = roundRobin();
+  let isBroken = true;
+  const policy: Policy = {
+    name: "brittle",
+    build(set, previous) {
+      const picker = inner.build(set, previous);
+      return {
+        pick(call) {
+          if (isBroken) throw new TypeError("no such tenant");
+          return picker.pick(call);
+        },
+      };
+    },
+  };
+  await using balanced = balance([server.address], { policy });
+  // Those that wait for the first connection are picked for in one go.
+  const results = await Promise.allSettled(Array.from({ length: 3 }, () => balanced.client.get()));
+  const refused = {
+    code: status.INTERNAL,
+    details: expect.stringContaining("the policy brittle threw: TypeError: no such tenant"),
+  };
+  expect(results).toMatchObject(Array(3).fill({ status: "rejected", reason: refused }));
+  await expect(balanced.client.get()).rejects.toMatchObject(refused);
+  isBroken = false;
+  expect(await balanced.client.get()).toBe(server.port);
+});
+
 test("the names of a service and of its host are its :authority", async () => {
   const authorities: string[] = [];
   await using server = await startServer({
@@ -265,11 +324,18 @@ test("the names of a service and of its host are its :authority", async () => {
   });
   await using plain = grpcBalancer({ name: "orders.internal", discovery: [server.address] });
   await using hosted = grpcBalancer({ name: "orders", discovery: [server.address], host: "shop.example" });
-  for (const { target, channelOptions } of [plain, hosted]) {
+  const etcd = { name: "services/orders", discovery: [server.address] };
+  expect(() => grpcBalancer(etcd)).toThrow(
+    new TypeError(
+      'name cannot be the :authority of gRPC calls, got "services/orders": give them another one as host',
+    ),
+  );
+  await using named = grpcBalancer({ ...etcd, host: "orders.example" });
+  for (const { target, channelOptions } of [plain, hosted, named]) {
     using client = new OrdersClient(target, credentials.createInsecure(), channelOptions);
     await client.get();
   }
-  expect(authorities).toEqual(["orders.internal", "shop.example"]);
+  expect(authorities).toEqual(["orders.internal", "shop.example", "orders.example"]);
 });
 
 test("certificates are checked for the service's name, or for tls.servername", async () => {
@@ -313,9 +379,12 @@ test("a node may be a Unix socket", async () => {
 
 /** Accepts connections and says nothing; or passes everything on, until it falls silent. */
 class MutePeer implements AsyncDisposable {
+  opened = 0;
   closed = 0;
   readonly #server: Server;
   readonly #sockets: Set<Socket> = new Set();
+  /** What was said to it, and by whom, while there was nobody to pass it on to. */
+  readonly #heard: Map<Socket, Buffer[]> = new Map();
   #target: number | undefined = undefined;
 
   static async start(): Promise<MutePeer> {
@@ -330,8 +399,9 @@ class MutePeer implements AsyncDisposable {
       this.#sockets.add(socket);
       socket.on("error", () => {});
       socket.on("close", () => this.closed++);
-      if (this.#target === undefined) socket.resume();
-      else this.#forward(socket, this.#target);
+      this.opened++;
+      if (this.#target !== undefined) this.#forward(socket, this.#target);
+      else this.#hear(socket);
     });
   }
 
@@ -340,8 +410,14 @@ class MutePeer implements AsyncDisposable {
     return `127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
   }
 
+  /** From now on, with what was said before. */
   forwardTo(port: number): void {
     this.#target = port;
+    for (const [socket, heard] of this.#heard) {
+      socket.removeAllListeners("data");
+      this.#forward(socket, port).write(Buffer.concat(heard));
+    }
+    this.#heard.clear();
   }
 
   fallSilent(): void {
@@ -357,10 +433,28 @@ class MutePeer implements AsyncDisposable {
     await once(this.#server, "close");
   }
 
-  #forward(socket: Socket, port: number): void {
+  #hear(socket: Socket): void {
+    const heard: Buffer[] = [];
+    this.#heard.set(socket, heard);
+    socket.on("data", (bytes: Buffer) => heard.push(bytes));
+    socket.on("close", () => this.#heard.delete(socket));
+  }
+
+  #forward(socket: Socket, port: number): Socket {
     const onward = connect(port, "127.0.0.1");
     this.#sockets.add(onward);
     onward.on("error", () => {});
     socket.pipe(onward).pipe(socket);
+    return onward;
   }
+}
+
+/** Of a port on which nobody listens. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" ? (address?.port ?? 0) : 0;
 }

@@ -1,11 +1,12 @@
 /** Health and load that servers tell of themselves: grpc.health.v1/Watch, and reports in ORCA's trailer. */
-import { Metadata, status } from "@grpc/grpc-js";
+import { credentials, getChannelzHandlers, Metadata, ServerCredentials, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { encodeLoadReport, loadReportTrailer } from "../../src/core/orca.ts";
-import { grpcCheck } from "../../src/grpc/index.ts";
+import { grpcBalancer, grpcCheck } from "../../src/grpc/index.ts";
 import { roundRobin, weightedRoundRobin } from "../../src/index.ts";
-import { balance, eventually, inTurn, tally } from "./support/clients.ts";
+import { createAuthority } from "../support/certificates.ts";
+import { balance, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
 import { HealthService } from "./support/health-service.ts";
 import { startServer, startServers } from "./support/servers.ts";
 
@@ -82,6 +83,75 @@ test("the streams end with the balancer", async () => {
   await eventually("nobody watches", () => health.watches === 0);
 });
 
+test("a connection that channels share may go, and with it the only stream, without a rejection that nobody handles", async () => {
+  await using server = await startServer();
+  const health = new HealthService(server.server);
+  await using balanced = balance([server.address], { health: { check: grpcCheck(), warmUpMs: 0 } });
+  const other = balanced.connect();
+  await balanced.client.get();
+  await other.get();
+  await eventually("it is watched", () => health.watches === 1);
+  expect(server.sessions).toBe(1);
+  using unhandled = recordUnhandled();
+  await server.stop();
+  await using back = await startServer({}, { port: server.port });
+  const again = new HealthService(back.server);
+  await eventually("it is watched again", () => again.watches === 1);
+  expect(await other.get()).toBe(back.port);
+  expect(unhandled.seen).toEqual([]);
+});
+
+test("a connection that goes while credentials are made for its stream is no verdict on the node", async () => {
+  await using authority = await createAuthority();
+  const { cert, key } = await authority.issue({ names: ["shop"] });
+  const secured = ServerCredentials.createSsl(null, [
+    { cert_chain: Buffer.from(cert), private_key: Buffer.from(key) },
+  ]);
+  await using server = await startServer({}, { secured });
+  new HealthService(server.server);
+  const asked: (() => void)[] = [];
+  const slow = credentials.createFromMetadataGenerator((_parameters, callback) => {
+    asked.push(() => callback(null, new Metadata()));
+  });
+  const trusted = credentials.combineChannelCredentials(
+    credentials.createSsl(Buffer.from(authority.ca)),
+    slow,
+  );
+  const discovery = [`grpcs://${server.address}`];
+  await using balancer = grpcBalancer({ name: "shop", discovery, health: { check: grpcCheck() } });
+  using client = new OrdersClient(balancer.target, trusted, balancer.channelOptions);
+  using unhandled = recordUnhandled();
+  client.getChannel().getConnectivityState(true);
+  await eventually("credentials are asked for", () => asked.length === 1);
+  await server.stop();
+  await eventually("the connection is gone", () => client.getChannel().getConnectivityState(false) !== 2);
+  asked.shift()?.();
+  await new Promise(setImmediate);
+  expect(unhandled.seen).toEqual([]);
+  expect(balancer.nodes[0]?.reason).not.toContain("health stream");
+});
+
+test("the stream has the calls' :authority, and leaves nothing behind in channelz", async () => {
+  await using server = await startServer();
+  const health = new HealthService(server.server);
+  await using balanced = balance([server.address], { host: "shop.example", health: { check: grpcCheck() } });
+  await balanced.client.get();
+  await eventually("it is watched", () => health.watches === 1);
+  expect(health.authorities).toEqual(["shop.example"]);
+  // The client's own, and none for the stream.
+  expect(channelsOf(balanced.balancer.target)).toBe(1);
+});
+
+test("an answer that is no HealthCheckResponse takes the node out, and the process goes on", async () => {
+  await using server = await startServer();
+  const health = new HealthService(server.server);
+  health.garble();
+  await using balanced = balance([server.address], { health: { check: grpcCheck() } });
+  await balanced.client.get();
+  await eventually("it is down", () => balanced.balancer.nodes[0]?.state === "down");
+  expect(balanced.balancer.nodes[0]?.reason).toContain("ended as INTERNAL");
+});
+
 test("grpcCheck refuses unknown options", () => {
   expect(() => grpcCheck({ srevice: "a" } as object)).toThrow(/unknown option grpcCheck\.srevice.*"service"/);
 });
@@ -149,3 +219,24 @@ test("a report with a failed call is left alone", async () => {
   await expect(balanced.client.get()).rejects.toMatchObject({ code: status.INTERNAL });
   expect([...balanced.balancer.cluster.nodeSet.nodes.values()][0]?.report).toBeUndefined();
 });
+
+/** Rejections that nobody handles, which would have ended the process. */
+function recordUnhandled(): Disposable & { readonly seen: readonly unknown[] } {
+  const seen: unknown[] = [];
+  const record = (reason: unknown): void => void seen.push(reason);
+  process.on("unhandledRejection", record);
+  return { seen, [Symbol.dispose]: () => void process.off("unhandledRejection", record) };
+}
+
+/** How many channels to the target channelz lists. */
+function channelsOf(target: string): number {
+  let count = 0;
+  const request = { start_channel_id: "0", max_results: "1000" };
+  getChannelzHandlers().GetTopChannels?.({ request } as never, (_error: unknown, answer?: unknown) => {
+    const { channel } = answer as {
+      readonly channel: readonly { readonly data: { readonly target: string } }[];
+    };
+    count = channel.filter(({ data }) => data.target.startsWith(target)).length;
+  });
+  return count;
+}

@@ -1,7 +1,8 @@
 /** What becomes of a call tells of its node: by status, with streams apart, and with nothing left over. */
+import { once } from "node:events";
 import { type CallOptions, credentials, Metadata, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { attemptEnds } from "../../src/core/events.ts";
+import { attemptEnds, callEnds } from "../../src/core/events.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import { leastRequest } from "../../src/index.ts";
 import { balance, eventually, inTurn } from "./support/clients.ts";
@@ -61,6 +62,85 @@ test("running out of time and being given up by the caller are told apart", asyn
     "ignored aborted",
   ]);
   expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 1, failures: 1 });
+});
+
+test("a deadline that leaves less time than any answer takes speaks against nobody", async () => {
+  await using server = await startServer({
+    get: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("1")), 40),
+  });
+  await using balanced = balance([server.address]);
+  using ends = recordEnds(balanced.balancer.name);
+  // So many tell how little time an answer takes.
+  await Promise.all(Array.from({ length: 20 }, () => balanced.client.get()));
+  for (const leftMs of [-10, 0, 10, 20]) {
+    const call = balanced.client.get({ deadline: Date.now() + leftMs });
+    await expect(call).rejects.toMatchObject({ code: status.DEADLINE_EXCEEDED });
+  }
+  expect(ends.seen.slice(20).filter(({ outcome }) => outcome !== "ignored")).toEqual([]);
+  expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 20, failures: 0 });
+});
+
+test("how long credentials take is not the node's time", async () => {
+  await using server = await startServer();
+  await using balanced = balance([server.address], { retry: false, timeouts: { attemptMs: 150 } });
+  await balanced.client.get();
+  const slow = credentials.createFromMetadataGenerator((_parameters, callback) => {
+    setTimeout(() => callback(null, new Metadata()), 200);
+  });
+  expect(await inTurn(3, () => balanced.client.get({ credentials: slow }))).toEqual(
+    Array(3).fill(server.port),
+  );
+  expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 4, failures: 0 });
+});
+
+test("what goes wrong on this side is the call's own fault, and no node's", async () => {
+  await using server = await startServer({
+    chat: (call) => {
+      call.on("data", (bytes: Buffer) => call.write(bytes));
+      call.on("end", () => call.end());
+    },
+  });
+  const channelOptions = { "grpc.max_send_message_length": 10 };
+  await using balanced = balance([server.address], { limits: { inflight: 10 } }, channelOptions);
+  const { client, balancer } = balanced;
+  using ends = recordEnds(balancer.name);
+  using calls = recordCalls(balancer.name);
+  await client.get();
+  const tooLarge = client.unary(methods.get, {}, new Metadata(), Buffer.alloc(100));
+  await expect(tooLarge).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+  const broken = (): never => {
+    throw new Error("no such field");
+  };
+  const unreadable = client.unary({ ...methods.get, responseDeserialize: broken });
+  await expect(unreadable).rejects.toMatchObject({ code: status.INTERNAL });
+  const unwritable = client.unary({ ...methods.get, requestSerialize: broken });
+  await expect(unwritable).rejects.toMatchObject({ code: status.INTERNAL });
+  const stream = client.makeBidiStreamRequest(
+    methods.chat.path,
+    (bytes: Buffer) => (bytes.length > 1 ? broken() : bytes),
+    (bytes: Buffer) => bytes,
+  );
+  stream.on("data", () => stream.write(Buffer.alloc(2)));
+  const streamEnds = once(stream, "error");
+  stream.write(Buffer.alloc(1));
+  const [streamError] = await streamEnds;
+  expect(streamError).toMatchObject({ code: status.INTERNAL });
+  await eventually("all are told of", () => calls.seen.length === 5);
+  expect(ends.seen.filter(({ outcome }) => outcome === "failure")).toEqual([]);
+  expect(calls.seen).toEqual(["success", "ignored", "ignored", "ignored", "ignored"]);
+  expect(balancer.nodes[0]).toMatchObject({ inflight: 0, failures: 0 });
+  expect(balancer.cluster.admissionState).toMatchObject({ inflight: 0 });
+});
+
+test("an answer is a success of the call, whatever it says", async () => {
+  let code = 0;
+  await using server = await startServer({ get: (_call, callback) => callback({ code }) });
+  await using balanced = balance([server.address], { retry: false });
+  using calls = recordCalls(balanced.balancer.name);
+  for (code of [status.NOT_FOUND, status.INTERNAL, status.CANCELLED]) {
+    await expect(balanced.client.get()).rejects.toMatchObject({ code });
+  }
+  expect(calls.seen).toEqual(["success", "failure", "ignored"]);
 });
 
 test("a stream is in flight until it ends, and its length is no latency", async () => {
@@ -127,6 +207,34 @@ test("a stream is not cut by the timeouts of unary calls, and a unary call is", 
   await ended;
 });
 
+test("a call that is cancelled as it starts is not sent, and leaves no attempt behind", async () => {
+  await using server = await startServer();
+  await using balanced = balance([server.address]);
+  await balanced.client.get();
+  // No credentials, and so nobody who tells that the attempt is not made.
+  const failing = credentials.createFromMetadataGenerator((_parameters, callback) =>
+    setImmediate(() => callback(new Error("no token"))),
+  );
+  const { path, requestSerialize, responseDeserialize } = methods.get;
+  for (const options of [{}, { credentials: failing }]) {
+    const code = await new Promise((resolve) => {
+      const call = balanced.client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        Buffer.alloc(0),
+        options,
+        (error) => resolve(error?.code),
+      );
+      call.cancel();
+    });
+    expect(code).toBe(status.CANCELLED);
+  }
+  expect(await balanced.client.get()).toBe(server.port);
+  expect(server.gets).toBe(2);
+  expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 2 });
+});
+
 test("whatever way 2,000 calls are given up, nothing stays in flight", async () => {
   await using servers = await startServers(3, {
     get: (_call, callback) => {
@@ -175,6 +283,17 @@ test("whatever way 2,000 calls are given up, nothing stays in flight", async () 
 
 interface Ends extends Disposable {
   readonly seen: readonly { readonly outcome: string; readonly reason: string; readonly address: string }[];
+}
+
+/** Records how the calls of one service ended. */
+function recordCalls(service: string): Disposable & { readonly seen: readonly string[] } {
+  const seen: string[] = [];
+  const record = (event: unknown): void => {
+    const ended = event as { readonly service: string; readonly outcome: string };
+    if (ended.service === service) seen.push(ended.outcome);
+  };
+  callEnds.subscribe(record);
+  return { seen, [Symbol.dispose]: () => void callEnds.unsubscribe(record) };
 }
 
 /** Records the ends of the attempts of one service. */

@@ -149,6 +149,25 @@ test("an attempt that gets no answer in time is made good elsewhere", async () =
   await eventually("the hanging server has no call left", () => hung !== undefined && hung.inflight === 0);
 });
 
+test("an attempt that gets no answer in time, and that nothing makes good, is the caller's DEADLINE_EXCEEDED", async () => {
+  await using hanging = await startServer({ get: (call) => call.sendMetadata(new Metadata()) });
+  const options = { ...withoutEjection, timeouts: { attemptMs: 60 } };
+  const late = { code: status.DEADLINE_EXCEEDED, details: expect.stringContaining("within 60 ms") };
+  const retry = { methods: [get] };
+  // Headers had come, after which grpc-js tries nothing again.
+  await using begun = balance([hanging.address], { ...options, retry });
+  await expect(begun.client.get()).rejects.toMatchObject(late);
+  await using hedged = balance([hanging.address], { ...options, retry, hedge: { afterMs: 10 } });
+  await expect(hedged.client.get()).rejects.toMatchObject(late);
+  await using theirs = balance([hanging.address], options, configured({ timeout: "5s" }));
+  await expect(theirs.client.get()).rejects.toMatchObject(late);
+  // Beyond 1 MB grpc-js keeps no message for another attempt.
+  await using deaf = await startServer({ get: () => {} });
+  await using large = balance([deaf.address], { ...options, retry });
+  const message = Buffer.alloc(2_000_000);
+  await expect(large.client.unary(methods.get, {}, new Metadata(), message)).rejects.toMatchObject(late);
+});
+
 test("a methodConfig of the channel's own decides instead, and its attempts avoid tried nodes as well", async () => {
   await using bad = await startServer({ get: (_call, callback) => callback({ code: status.INTERNAL }) });
   await using good = await startServer();
@@ -204,6 +223,39 @@ test("the option hedge sends a slow call a second time, within the budget, and o
   await using poor = balance(servers.addresses, { ...options, retry: { methods: [get], budget } });
   await inTurn(4, () => poor.client.get());
   expect(first.gets + second.gets - before).toBe(4);
+});
+
+test("with one node left no second attempt is made beside the first", async () => {
+  const slow = () =>
+    startServer({ get: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("0")), 100) });
+  await using server = await slow();
+  await using balanced = balance([server.address], {
+    ...withoutEjection,
+    hedge: { afterMs: 10 },
+    retry: { methods: [get] },
+  });
+  await inTurn(4, () => balanced.client.get());
+  expect(server.gets).toBe(4);
+});
+
+test("where nothing stands in for a hedged call that failed, its own status is the caller's", async () => {
+  await using bad = await startServer({
+    get: (_call, callback) => {
+      const metadata = new Metadata();
+      metadata.set("x-why", "full");
+      callback({ code: status.UNAVAILABLE, details: "full", metadata });
+    },
+  });
+  const budget = { ratio: 0, minPerSecond: 0 };
+  const options = { ...withoutEjection, hedge: { afterMs: 5_000 }, retry: { methods: [get], budget } };
+  await using balanced = balance([bad.address], options);
+  for (const waitForReady of [false, true]) {
+    const metadata = new Metadata({ waitForReady });
+    const error = await balanced.client.get({}, metadata).catch((thrown: ServiceError) => thrown);
+    expect(error).toMatchObject({ code: status.UNAVAILABLE, details: "full" });
+    expect((error as ServiceError).metadata.getMap()).toMatchObject({ "x-why": "full" });
+  }
+  expect(bad.gets).toBe(2);
 });
 
 function configured(config: object): { "grpc.service_config": string } {

@@ -24,6 +24,8 @@ export class HealthService {
   readonly #watches: Set<Watch> = new Set();
   /** The services that were asked for. */
   readonly asked: string[] = [];
+  /** The names that they were called by. */
+  readonly authorities: string[] = [];
 
   constructor(server: Server) {
     server.addService(
@@ -31,6 +33,7 @@ export class HealthService {
       {
         watch: (call: Watch) => {
           this.asked.push(call.request.service);
+          this.authorities.push(call.getHost());
           this.#watches.add(call);
           call.on("cancelled", () => this.#watches.delete(call));
           call.write(this.#status);
@@ -47,6 +50,11 @@ export class HealthService {
   set(isServing: boolean): void {
     this.#status = isServing ? 1 : 2;
     for (const call of this.#watches) call.write(this.#status);
+  }
+
+  /** Answers with what is no message, from the next stream on. */
+  garble(): void {
+    this.#status = 0xff;
   }
 
   /** Ends all streams with an error. */
