@@ -84,8 +84,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.endsAt = method.isStream ? Number.POSITIVE_INFINITY : now + rules.totalMs;
     this.priority = rules.priority === "default" ? (inherited ?? rules.priority) : rules.priority;
     this.#metadata = metadata;
-    this.methodConfig =
-      methodConfig ?? (method.mayRepeat ? grpcRules.repeatConfig(now) : grpcRules.methodConfig);
+    this.methodConfig = methodConfig ?? grpcRules.configOf(method, now);
     this.isConfigured = methodConfig !== undefined;
     this.dynamicFilterFactories = [this];
     service.callStarted();

@@ -12,6 +12,8 @@ import { type GrpcRules, rulesIn } from "./grpc-rules.ts";
 import { GrpcService } from "./grpc-service.ts";
 import { createInterceptor } from "./interceptor.ts";
 
+const repeatable = { path: "/shop.Orders/Get", isStream: false, mayRepeat: true };
+
 const get = { path: "/shop.Orders/Get", requestStream: false, responseStream: false };
 const list = { path: "/shop.Orders/List", requestStream: false, responseStream: true };
 
@@ -72,14 +74,16 @@ it("tells grpc-js of as many attempts as the view has, and of none under its own
   expect(rules.methodConfig.retryPolicy?.maxAttempts).toBe(3);
   expect(rules.with({ retry: { attempts: 7 } }).methodConfig.retryPolicy?.maxAttempts).toBe(7);
   expect(rules.with({ retry: false }).methodConfig.retryPolicy).toBeUndefined();
-  expect(rules.with({ retry: false }).with({ zone: "a" }).repeatConfig(0).retryPolicy).toBeUndefined();
+  expect(
+    rules.with({ retry: false }).with({ zone: "a" }).configOf(repeatable, 0).retryPolicy,
+  ).toBeUndefined();
   expect(serve({ policy: grpcPolicy("round_robin") }).rules.methodConfig.retryPolicy).toBeUndefined();
 });
 
 it("hedges by the service's option, and not where a view has one attempt", () => {
   const { rules } = serve({ hedge: { afterMs: 20 } });
-  expect(rules.with({ zone: "a" }).repeatConfig(0).hedgingPolicy?.hedgingDelay).toBe("0.020s");
-  expect(rules.with({ retry: false }).repeatConfig(0).hedgingPolicy).toBeUndefined();
+  expect(rules.with({ zone: "a" }).configOf(repeatable, 0).hedgingPolicy?.hedgingDelay).toBe("0.020s");
+  expect(rules.with({ retry: false }).configOf(repeatable, 0).hedgingPolicy).toBeUndefined();
 });
 
 it("adds up in views of views", () => {

@@ -58,8 +58,10 @@ export class GrpcRules {
     return mayRepeat === method.mayRepeat ? method : { ...method, mayRepeat };
   }
 
-  /** For a call that may run twice: hedged where the option `hedge` says so and its time is known, else tried again. */
-  repeatConfig(now: number): MethodConfig {
+  /** For a call of the method: one that may run twice is hedged, where `hedge` says so and its time is known, else tried again. */
+  configOf({ isStream, mayRepeat }: Method, now: number): MethodConfig {
+    // A stream's first answer says nothing of the rest, and all of it would have to be kept for the second.
+    if (isStream || !mayRepeat) return this.methodConfig;
     const delayMs = this.service.cluster.hedgeDelayMs(now);
     const isHedged = delayMs < Number.POSITIVE_INFINITY && this.methodConfig.retryPolicy !== undefined;
     if (!isHedged) return this.methodConfig;

@@ -1,11 +1,12 @@
 /** Retries over gRPC: which calls are tried again, where, and within which limits. */
+import { once } from "node:events";
 import { Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { grpcPolicy } from "../../src/grpc/index.ts";
 import { ringHash, roundRobin } from "../../src/index.ts";
 import { Recorder } from "../support/recorder.ts";
 import { balance, eventually, inTurn, tally } from "./support/clients.ts";
-import { methods, startServer, type TestServer } from "./support/servers.ts";
+import { methods, startServer, startServers, type TestServer } from "./support/servers.ts";
 
 const get = methods.get.path;
 const failing = () =>
@@ -223,6 +224,30 @@ test("the option hedge sends a slow call a second time, within the budget, and o
   await using poor = balance(servers.addresses, { ...options, retry: { methods: [get], budget } });
   await inTurn(4, () => poor.client.get());
   expect(first.gets + second.gets - before).toBe(4);
+});
+
+test("a stream is not hedged, though its method may run twice", async () => {
+  let begun = 0;
+  await using servers = await startServers(2, {
+    list: (call) => {
+      begun++;
+      setTimeout(() => call.end(), 100);
+    },
+  });
+  const { path, requestSerialize, responseDeserialize } = methods.list;
+  const addresses = servers.map(({ address }) => address);
+  const options = { ...withoutEjection, hedge: { afterMs: 10 }, retry: { methods: [path] } };
+  await using balanced = balance(addresses, options);
+  for (let call = 1; call <= 4; call++) {
+    const stream = balanced.client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      Buffer.alloc(0),
+    );
+    await once(stream.resume(), "end");
+  }
+  expect(begun).toBe(4);
 });
 
 test("with one node left no second attempt is made beside the first", async () => {
