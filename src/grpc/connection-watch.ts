@@ -19,21 +19,23 @@ type Subchannel = ReturnType<experimental.SubchannelInterface["getRealSubchannel
 const watched: WeakMap<Subchannel, ConnectionWatch> = new WeakMap();
 
 /** @param key the node's address; a node may leave and come back while the connection stays. */
-export function watchConnection(service: GrpcService, key: string, subchannel: Subchannel, dial: Dial): void {
-  if (watched.has(subchannel)) return;
+export function watchConnection(
+  service: GrpcService,
+  key: string,
+  subchannel: Subchannel,
+  dial: Dial,
+): ConnectionWatch {
+  const known = watched.get(subchannel);
+  if (known !== undefined) return known;
   const watch = new ConnectionWatch(service, key, subchannel, dial);
   watched.set(subchannel, watch);
   subchannel.addConnectivityStateListener((_subchannel, _from, to, _keepalive, message) =>
     watch.changed(to, message),
   );
+  return watch;
 }
 
-/** The connection that a subchannel has now, as it is counted. */
-export function connectionOf(subchannel: Subchannel): GrpcConnection | undefined {
-  return watched.get(subchannel)?.connection;
-}
-
-class ConnectionWatch {
+export class ConnectionWatch {
   /** Undefined while there is none, and none is being made. */
   connection: GrpcConnection | undefined = undefined;
   readonly #service: GrpcService;

@@ -145,9 +145,9 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     if (!call.affords(now, reach.size)) return this.#unaffordable(call);
     let node = nodeSet.pick(call, now, reach);
     if (node === undefined && call.forgetTried()) node = nodeSet.pick(call, now, reach);
-    const subchannel = node === undefined ? undefined : this.#leaves.get(node)?.subchannel;
-    if (node === undefined || subchannel === undefined) return this.#unpicked(call, now);
-    return call.attemptOn(node, subchannel, now) as unknown as experimental.PickResult;
+    const leaf = node === undefined ? undefined : this.#leaves.get(node);
+    if (leaf?.subchannel === undefined) return this.#unpicked(call, now);
+    return call.attemptOn(leaf, leaf.subchannel, now) as unknown as experimental.PickResult;
   }
 
   /** With `waitForReady` a call waits whatever this says, and is picked for again with each change; or by our timer. */

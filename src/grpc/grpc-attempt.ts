@@ -16,7 +16,6 @@ import type { Node } from "../core/node.ts";
 import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
 import { outcomeOfEnd } from "./classify.ts";
-import { connectionOf } from "./connection-watch.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import type { GrpcConnection } from "./grpc-connections.ts";
 
@@ -39,7 +38,7 @@ export class GrpcAttempt implements Deadline, Listener {
   readonly attempt: Attempt;
   readonly #call: GrpcCall;
   readonly #subchannel: Subchannel;
-  #connection: GrpcConnection | undefined = undefined;
+  readonly #connection: GrpcConnection | undefined;
   #sent: Sent | undefined = undefined;
   #listener: Listener | undefined = undefined;
   /** The answer has begun: from here on nothing is tried again. */
@@ -57,10 +56,17 @@ export class GrpcAttempt implements Deadline, Listener {
   readonly onCallStarted = null;
   readonly onCallEnded = null;
 
-  constructor(call: GrpcCall, attempt: Attempt, subchannel: Subchannel) {
+  /** @param connection as it is counted. */
+  constructor(
+    call: GrpcCall,
+    attempt: Attempt,
+    subchannel: Subchannel,
+    connection: GrpcConnection | undefined,
+  ) {
     this.#call = call;
     this.attempt = attempt;
     this.#subchannel = subchannel;
+    this.#connection = connection;
     attempt.isTimed = !call.definition.isStream;
   }
 
@@ -118,10 +124,8 @@ export class GrpcAttempt implements Deadline, Listener {
       const addHeader = (name: string, value: string) => metadata.set(name, value);
       publishAttemptStart(this.#call.cluster, this.#call, this.attempt, addHeader);
     }
-    const subchannel = this.#subchannel.getRealSubchannel();
-    this.#connection = connectionOf(subchannel);
     this.#connection?.callBegan();
-    const sent = subchannel.createCall(metadata, host, method, this, callId);
+    const sent = this.#subchannel.getRealSubchannel().createCall(metadata, host, method, this, callId);
     this.#sent = sent;
     const { service, definition, endsAt, rules } = this.#call;
     // Since it was picked a credentials plugin may have taken its time.
@@ -249,9 +253,11 @@ export class GrpcAttempt implements Deadline, Listener {
       service.deadlines.remove(this);
       if (outcome.kind === "success") cluster.answered(attempt, true, now);
     }
-    this.#connection?.callEnded();
     cluster.settle(attempt, outcome, now);
-    if (this.#isBegun) publishAttemptEnd(cluster, this.#call, attempt, outcome);
+    if (this.#isBegun) {
+      this.#connection?.callEnded();
+      publishAttemptEnd(cluster, this.#call, attempt, outcome);
+    }
     return now;
   }
 

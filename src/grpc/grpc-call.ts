@@ -21,6 +21,7 @@ import { Gate } from "./gate.ts";
 import { GrpcAttempt, type Status } from "./grpc-attempt.ts";
 import type { GrpcRules } from "./grpc-rules.ts";
 import type { GrpcService } from "./grpc-service.ts";
+import type { Leaf } from "./leaf.ts";
 import type { MethodConfig } from "./method-config.ts";
 import type { Method } from "./methods.ts";
 
@@ -189,11 +190,16 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return true;
   }
 
-  attemptOn(node: Node, subchannel: experimental.SubchannelInterface, now: number): GrpcAttempt {
+  /** @param subchannel of the leaf, which has one. */
+  attemptOn(
+    { node, connection }: Leaf,
+    subchannel: experimental.SubchannelInterface,
+    now: number,
+  ): GrpcAttempt {
     const attempt = this.cluster.begin(node, ++this.#attempts, now);
     attempt.isHedge = this.#others !== undefined && this.#isUnderWay;
     this.#isGranted = false;
-    this.#latest = new GrpcAttempt(this, attempt, subchannel);
+    this.#latest = new GrpcAttempt(this, attempt, subchannel, connection);
     return this.#latest;
   }
 

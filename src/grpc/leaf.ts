@@ -3,8 +3,9 @@ import { connectivityState, experimental, Metadata } from "@grpc/grpc-js";
 import type { HealthCheck } from "../core/health-check.ts";
 import type { Node } from "../core/node.ts";
 import { authorityOf } from "./authority.ts";
-import { watchConnection } from "./connection-watch.ts";
+import { type ConnectionWatch, watchConnection } from "./connection-watch.ts";
 import { GrpcCheck } from "./grpc-check.ts";
+import type { GrpcConnection } from "./grpc-connections.ts";
 import type { GrpcService, NodeEndpoint } from "./grpc-service.ts";
 
 const { CONNECTING, IDLE, READY, TRANSIENT_FAILURE } = connectivityState;
@@ -22,6 +23,7 @@ export class Leaf {
   readonly #changed: (leaf: Leaf, wasReady: boolean) => void;
   /** The connection, ready or not. */
   #latest: experimental.SubchannelInterface | undefined = undefined;
+  #watch: ConnectionWatch | undefined = undefined;
   readonly #check: HealthCheck | undefined;
   readonly #authority: string;
   #isOver = false;
@@ -41,7 +43,12 @@ export class Leaf {
     const helper = experimental.createChildChannelControlHelper(parent, {
       createSubchannel: (address, args) => {
         const subchannel = parent.createSubchannel(address, args);
-        watchConnection(service, endpoint.node.key, subchannel.getRealSubchannel(), endpoint.dial);
+        this.#watch = watchConnection(
+          service,
+          endpoint.node.key,
+          subchannel.getRealSubchannel(),
+          endpoint.dial,
+        );
         this.#latest = subchannel;
         return subchannel;
       },
@@ -54,6 +61,11 @@ export class Leaf {
   get isConnecting(): boolean {
     const state = this.#leaf.getConnectivityState();
     return state === CONNECTING || state === IDLE;
+  }
+
+  /** As it is counted; undefined while there is none. */
+  get connection(): GrpcConnection | undefined {
+    return this.#watch?.connection;
   }
 
   connect(): void {
