@@ -128,8 +128,10 @@ export class CarriedStream implements Waiter, Passenger {
     this.#stream?.destroy(connectErrorOf(error));
   }
 
-  granted(session: NodeSession): void {
+  granted(session: NodeSession, lineMs: number): void {
     let stream: ClientHttp2Stream;
+    // That others of our calls had its connections in use is not the node's doing.
+    if (lineMs > 0) this.attempt.leftLine(lineMs);
     session.board(this);
     try {
       stream = session.request(this.#headers);

@@ -138,7 +138,8 @@ export class NodeSession {
     this.#pulse.verify(() => {
       if (this.state !== "verifying") return;
       this.state = "ready";
-      if (this.isIdle) this.#session.unref();
+      // Whoever asked for it may have left meanwhile.
+      this.#rest();
       this.#owner.changed(this);
     });
   }
@@ -160,7 +161,8 @@ export class NodeSession {
     if (!this.#passengers.delete(passenger) || this.state === "gone") return;
     if (this.isIdle) {
       this.#pulse.stop();
-      this.#rest();
+      if (this.state === "ending") this.#closeSoon();
+      else this.#rest();
     }
     if (this.state === "ready") this.#owner.changed(this);
   }
@@ -170,8 +172,12 @@ export class NodeSession {
     if (this.state === "gone" || this.state === "ending") return;
     const wasConnecting = this.state === "connecting";
     this.state = "ending";
-    if (wasConnecting) this.#lose(closedOnOurSide);
-    else this.#session.close();
+    if (wasConnecting) {
+      this.#lose(closedOnOurSide);
+      return;
+    }
+    this.#session.close();
+    if (this.isIdle) this.#closeSoon();
   }
 
   destroy(loss: Loss): void {
@@ -214,6 +220,14 @@ export class NodeSession {
     }, delayMs);
   }
 
+  /** Nothing is under way, and nothing will be: a peer that does not close its side, frozen perhaps, is not waited for. */
+  #closeSoon(): void {
+    this.#session.unref();
+    this.#idleTimer?.cancel();
+    const { clock, pingTimeoutMs } = this.#options;
+    this.#idleTimer = clock.schedule(() => this.#lose(closedOnOurSide), pingTimeoutMs);
+  }
+
   #parted(code: number, lastId: number): void {
     this.farewell = { code, lastId };
     if (this.state === "gone") return;
@@ -221,8 +235,12 @@ export class NodeSession {
     if (code !== noError) return;
     const wasConnecting = this.state === "connecting";
     this.state = "ending";
-    if (wasConnecting) this.#fail(new Error("the node closed the connection at once"));
-    else this.#owner.changed(this);
+    if (wasConnecting) {
+      this.#fail(new Error("the node closed the connection at once"));
+      return;
+    }
+    if (this.isIdle) this.#closeSoon();
+    this.#owner.changed(this);
   }
 
   #fail(error: Error): void {
@@ -232,7 +250,7 @@ export class NodeSession {
       this.#lose({ error, outcome: outcomeOfFarewell(farewell.code) });
       return;
     }
-    if (this.#socket instanceof TLSSocket && this.#socket.alpnProtocol === false) {
+    if (!this.#wasReady && this.#socket instanceof TLSSocket && this.#socket.alpnProtocol === false) {
       this.#lose({ error, outcome: failure("connect", "the node does not offer HTTP/2") });
       return;
     }

@@ -31,13 +31,19 @@ export interface NodeSessionsOptions extends Omit<SessionOptions, "tls" | "expir
   readonly queueMs: number;
   readonly maxAgeMs: number;
   readonly random: Random;
+  /** Told how the number of calls that wait changes. */
+  readonly counted: (change: 1 | -1) => void;
   readonly clock: Clock;
 }
 
 /** A call that wants a place on a connection. */
 export interface Waiter {
-  /** May open one stream, at once. */
-  granted(session: NodeSession): void;
+  /**
+   * May open one stream, at once.
+   *
+   * @param lineMs how long it waited for the end of streams that others have open.
+   */
+  granted(session: NodeSession, lineMs: number): void;
   refused(loss: Loss): void;
 }
 
@@ -46,12 +52,21 @@ const busy: Loss = {
   outcome: ignored("busy", "no free connection"),
 };
 
+/** The wait of one call for the end of streams that others have open. */
+interface Wait {
+  readonly since: number;
+  /** Ends it. */
+  readonly timer: Timer;
+}
+
 export class NodeSessions implements SessionOwner {
   readonly #options: NodeSessionsOptions;
   readonly #sessions: Set<NodeSession> = new Set();
-  /** Each with the timer that ends its wait, once it waits for others' streams to end. */
-  readonly #line: Map<Waiter, Timer | undefined> = new Map();
+  /** Those that wait for a connection in the making have no `Wait`. */
+  readonly #line: Map<Waiter, Wait | undefined> = new Map();
   #pingMs: number;
+  /** Why it takes nothing any more. */
+  #destroyedBy: Loss | undefined = undefined;
 
   constructor(options: NodeSessionsOptions) {
     this.#options = options;
@@ -67,11 +82,12 @@ export class NodeSessions implements SessionOwner {
 
   /** Calls the waiter back, now or later, unless it leaves. */
   acquire(waiter: Waiter): void {
-    if (this.#line.size >= this.#options.queue) {
-      waiter.refused(busy);
+    if (this.#destroyedBy !== undefined || this.#line.size >= this.#options.queue) {
+      waiter.refused(this.#destroyedBy ?? busy);
       return;
     }
     this.#line.set(waiter, undefined);
+    this.#options.counted(1);
     this.#serve();
   }
 
@@ -81,18 +97,20 @@ export class NodeSessions implements SessionOwner {
   }
 
   leave(waiter: Waiter): void {
-    this.#line.get(waiter)?.cancel();
-    this.#line.delete(waiter);
+    this.#line.get(waiter)?.timer.cancel();
+    if (this.#line.delete(waiter)) this.#options.counted(-1);
   }
 
   /** Connections take nothing new: from here on others are made. */
   retire(): void {
-    for (const session of this.#sessions) session.retire();
+    // Those as they are now: calls that waited for one of them have another one made at once.
+    for (const session of [...this.#sessions]) session.retire();
   }
 
   destroy(loss: Loss): void {
-    this.#refuseAll(loss);
-    for (const session of this.#sessions) session.destroy(loss);
+    this.#destroyedBy = loss;
+    this.#refuse(loss, this.#line.size);
+    for (const session of [...this.#sessions]) session.destroy(loss);
   }
 
   changed(): void {
@@ -103,8 +121,11 @@ export class NodeSessions implements SessionOwner {
     this.#sessions.delete(session);
     // As gRPC has it (A8): half as many from now on.
     if (session.farewell?.code === enhanceYourCalm) this.#pingMs = Math.min(longestPingMs, this.#pingMs * 2);
-    const hasOthers = [...this.#sessions].some(({ state }) => state !== "ending");
-    if (!wasReady && !hasOthers && loss !== closedOnOurSide) this.#refuseAll(loss);
+    if (!wasReady && loss !== closedOnOurSide) {
+      // The others serve on, but one call is told: connections are not to be tried as fast as they are refused.
+      const hasOthers = [...this.#sessions].some(({ state }) => state !== "ending");
+      this.#refuse(loss, hasOthers ? 1 : this.#line.size);
+    }
     this.#serve();
   }
 
@@ -114,8 +135,9 @@ export class NodeSessions implements SessionOwner {
       if (session === undefined) break;
       const [waiter] = this.#line.keys();
       if (waiter === undefined) break;
+      const since = this.#line.get(waiter)?.since;
       this.leave(waiter);
-      waiter.granted(session);
+      waiter.granted(session, since === undefined ? 0 : this.#options.clock.now() - since);
     }
     if (this.#line.size > 0) this.#grow();
   }
@@ -138,7 +160,7 @@ export class NodeSessions implements SessionOwner {
     for (const session of this.#sessions) {
       expected += session.expectedRoom;
       if (session.state === "connecting") connecting++;
-      if (session.state !== "ending") usable++;
+      if (session.state !== "ending" && session.state !== "gone") usable++;
     }
     while (this.#line.size > expected && usable < perNode && connecting < connectingPerNode) {
       this.#sessions.add(new NodeSession(this.#sessionOptions(), this));
@@ -147,13 +169,14 @@ export class NodeSessions implements SessionOwner {
       connecting++;
     }
     if (expected > 0) return;
-    for (const [waiter, timer] of this.#line) {
-      if (timer !== undefined) continue;
-      const expired = clock.schedule(() => {
+    const since = clock.now();
+    for (const [waiter, wait] of this.#line) {
+      if (wait !== undefined) continue;
+      const timer = clock.schedule(() => {
         this.leave(waiter);
         waiter.refused(busy);
       }, queueMs);
-      this.#line.set(waiter, expired);
+      this.#line.set(waiter, { since, timer });
     }
   }
 
@@ -163,8 +186,9 @@ export class NodeSessions implements SessionOwner {
     return { ...this.#options, tls: currentTls(), pingMs: this.#pingMs, expiresAt };
   }
 
-  #refuseAll(loss: Loss): void {
-    for (const waiter of [...this.#line.keys()]) {
+  /** Sends as many away, the longest waiting first. */
+  #refuse(loss: Loss, most: number): void {
+    for (const waiter of [...this.#line.keys()].slice(0, most)) {
       this.leave(waiter);
       waiter.refused(loss);
     }

@@ -30,7 +30,9 @@ export class Sessions {
     let sessions = this.#byNode.get(node);
     if (sessions === undefined) {
       sessions = this.#create(node);
-      this.#byNode.set(node, sessions);
+      // An attempt that was held up may come to it when the node has left, and is told so.
+      if (this.#cluster.nodeSet.nodes.get(node.key) === node) this.#byNode.set(node, sessions);
+      else sessions.destroy(drainedTooLong(node.key));
     }
     return sessions;
   }
@@ -53,12 +55,17 @@ export class Sessions {
       origin: virtualOrigin(address, options),
       servername: servernameOf(address, options),
       currentTls: () => tls.current,
+      counted: (change) => {
+        this.#cluster.waitingForConnection += change;
+      },
     });
   }
 
   /** Certificates were renewed. */
   #retireAll(): void {
-    for (const sessions of this.#byNode.values()) sessions.retire();
+    for (const [node, sessions] of this.#byNode) {
+      if (node.endpoint.address.scheme === "https") sessions.retire();
+    }
   }
 
   #release(node: Node): void {
