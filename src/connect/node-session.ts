@@ -50,6 +50,10 @@ export interface Passenger {
 }
 
 export interface SessionOwner {
+  /** It stands; called once. */
+  stood(): void;
+  /** Whether it may be closed when it has rested for long. */
+  readonly maySpare: boolean;
   /** The state or the room of the session is another. */
   changed(session: NodeSession): void;
   /** It is gone; called once. `wasReady` tells whether it ever stood. */
@@ -195,6 +199,7 @@ export class NodeSession {
       this.#owner.changed(this);
     });
     this.#rest();
+    this.#owner.stood();
     this.#owner.changed(this);
   }
 
@@ -216,7 +221,8 @@ export class NodeSession {
       if (!this.isIdle || this.state !== "ready") return;
       const leftMs = this.#idleSince + this.#options.idleMs - this.#options.clock.now();
       if (leftMs > 0) this.#closeLater(leftMs);
-      else this.retire();
+      else if (this.#owner.maySpare) this.retire();
+      else this.#closeLater(this.#options.idleMs);
     }, delayMs);
   }
 
@@ -269,7 +275,7 @@ export class NodeSession {
     const passengers = [...this.#passengers];
     this.#passengers.clear();
     for (const passenger of passengers) passenger.connectionLost(loss);
-    this.#session.destroy(undefined, cancel);
+    this.#session.destroy(undefined, passengers.length === 0 ? noError : cancel);
     this.#socket.destroy();
     this.#owner.lost(this, loss, this.#wasReady);
   }

@@ -1,9 +1,10 @@
 /**
  * The connections to one node: which of them takes the next stream, and when another one is made.
  *
- * One connection is enough as a rule. Another is made when those that stand have no room, up to `connections.perNode`;
- * beyond that, calls wait in line.
+ * One connection is enough as a rule. Another is made when those that stand have no room, up to `connections.perNode` and,
+ * with those of all other nodes, `total`; beyond that, calls wait in line.
  */
+import type { ConnectionLimits, LimitWaiter } from "../cluster/connection-limits.ts";
 import type { Clock, Timer } from "../core/clock.ts";
 import type { ConnectionCounts } from "../core/observation.ts";
 import { ignored } from "../core/outcome.ts";
@@ -19,6 +20,8 @@ import {
 
 /** Connections made together are not all replaced together: each up to a fifth before its time. */
 const ageJitter = 0.2;
+/** How soon a connection that is to be kept ready is made again. */
+const keepReadyMs = 1_000;
 /** However often a peer demands calm, it is asked once in this time; gRPC's own limit is two hours. */
 const longestPingMs = 300_000;
 
@@ -26,11 +29,17 @@ export interface NodeSessionsOptions extends Omit<SessionOptions, "tls" | "expir
   /** As they are when a connection is made. */
   readonly currentTls: () => SessionOptions["tls"];
   readonly perNode: number;
+  /** Connections that are kept ready once `keep` has asked for them. */
+  readonly minPerNode: number;
   readonly connectingPerNode: number;
   readonly queue: number;
   readonly queueMs: number;
   readonly maxAgeMs: number;
   readonly random: Random;
+  /** What this node shares with all others. */
+  readonly limits: ConnectionLimits;
+  /** Asked to close an idle connection of another node, when there are as many as there may be. */
+  readonly makeRoom: () => void;
   /** Told how the number of calls that wait changes. */
   readonly counted: (change: 1 | -1) => void;
   readonly clock: Clock;
@@ -59,12 +68,14 @@ interface Wait {
   readonly timer: Timer;
 }
 
-export class NodeSessions implements SessionOwner {
+export class NodeSessions implements SessionOwner, LimitWaiter {
   readonly #options: NodeSessionsOptions;
   readonly #sessions: Set<NodeSession> = new Set();
   /** Those that wait for a connection in the making have no `Wait`. */
   readonly #line: Map<Waiter, Wait | undefined> = new Map();
   #pingMs: number;
+  #keeps = false;
+  #keepTimer: Timer | undefined = undefined;
   /** Why it takes nothing any more. */
   #destroyedBy: Loss | undefined = undefined;
 
@@ -98,7 +109,30 @@ export class NodeSessions implements SessionOwner {
 
   leave(waiter: Waiter): void {
     this.#line.get(waiter)?.timer.cancel();
-    if (this.#line.delete(waiter)) this.#options.counted(-1);
+    if (!this.#line.delete(waiter)) return;
+    this.#options.counted(-1);
+    if (this.#line.size === 0) this.#options.limits.forget(this);
+  }
+
+  /** Whether `minPerNode` connections are to be there before anybody calls, and again when they are lost. */
+  keep(isWanted: boolean): void {
+    this.#keeps = isWanted && this.#options.minPerNode > 0;
+    this.#fill();
+  }
+
+  /**
+   * Closes a connection that nothing is sent over; false if there is none.
+   *
+   * @param spare only one that need not be kept ready.
+   */
+  closeIdle(spare: boolean): boolean {
+    if (spare && !this.maySpare) return false;
+    for (const session of this.#sessions) {
+      if (session.state !== "ready" || !session.isIdle) continue;
+      session.destroy(closedOnOurSide);
+      return true;
+    }
+    return false;
   }
 
   /** Connections take nothing new: from here on others are made. */
@@ -109,16 +143,41 @@ export class NodeSessions implements SessionOwner {
 
   destroy(loss: Loss): void {
     this.#destroyedBy = loss;
+    this.#keepTimer?.cancel();
+    this.#options.limits.forget(this);
     this.#refuse(loss, this.#line.size);
     for (const session of [...this.#sessions]) session.destroy(loss);
   }
 
-  changed(): void {
+  // What its connections tell.
+
+  get maySpare(): boolean {
+    return !this.#keeps || this.#tally().usable > this.#options.minPerNode;
+  }
+
+  stood(): void {
+    this.#options.limits.connected();
+  }
+
+  changed(session: NodeSession): void {
+    const { limits } = this.#options;
     this.#serve();
+    this.#fill();
+    // Another node's calls wait for what this one has to spare.
+    const isUnused = session.state === "ready" && session.isIdle && this.#line.size === 0;
+    if (isUnused && limits.isFull && limits.hasWaiters) session.destroy(closedOnOurSide);
+  }
+
+  roomAppeared(): void {
+    this.#serve();
+    this.#fill();
   }
 
   lost(session: NodeSession, loss: Loss, wasReady: boolean): void {
+    const { limits, clock } = this.#options;
     this.#sessions.delete(session);
+    if (wasReady) limits.closed();
+    else limits.failed();
     // As gRPC has it (A8): half as many from now on.
     if (session.farewell?.code === enhanceYourCalm) this.#pingMs = Math.min(longestPingMs, this.#pingMs * 2);
     if (!wasReady && loss !== closedOnOurSide) {
@@ -127,6 +186,12 @@ export class NodeSessions implements SessionOwner {
       this.#refuse(loss, hasOthers ? 1 : this.#line.size);
     }
     this.#serve();
+    // A peer that closes what it has just accepted must not be connected to in a loop.
+    if (!this.#keeps || this.#destroyedBy !== undefined) return;
+    this.#keepTimer ??= clock.schedule(() => {
+      this.#keepTimer = undefined;
+      this.#fill();
+    }, keepReadyMs);
   }
 
   #serve(): void {
@@ -153,22 +218,17 @@ export class NodeSessions implements SessionOwner {
   }
 
   #grow(): void {
-    const { perNode, connectingPerNode, queueMs, clock, maxStreams } = this.#options;
-    let expected = 0;
-    let connecting = 0;
-    let usable = 0;
-    for (const session of this.#sessions) {
-      expected += session.expectedRoom;
-      if (session.state === "connecting") connecting++;
-      if (session.state !== "ending" && session.state !== "gone") usable++;
+    const { perNode, connectingPerNode, queueMs, clock, limits, makeRoom } = this.#options;
+    for (let tally = this.#tally(); this.#line.size > tally.expected; tally = this.#tally()) {
+      if (tally.usable >= perNode || tally.connecting >= connectingPerNode) break;
+      if (!limits.start(this, tally.usable === 0)) {
+        // Of the room that it makes this node is told at once, and comes back here.
+        if (limits.isFull) makeRoom();
+        break;
+      }
+      this.#make();
     }
-    while (this.#line.size > expected && usable < perNode && connecting < connectingPerNode) {
-      this.#sessions.add(new NodeSession(this.#sessionOptions(), this));
-      expected += maxStreams;
-      usable++;
-      connecting++;
-    }
-    if (expected > 0) return;
+    if (this.#tally().expected > 0) return;
     const since = clock.now();
     for (const [waiter, wait] of this.#line) {
       if (wait !== undefined) continue;
@@ -180,10 +240,34 @@ export class NodeSessions implements SessionOwner {
     }
   }
 
-  #sessionOptions(): SessionOptions {
+  /** Makes the connections that are to be kept ready, as far as that takes nothing from others. */
+  #fill(): void {
+    const { minPerNode, connectingPerNode, limits } = this.#options;
+    if (!this.#keeps || this.#destroyedBy !== undefined) return;
+    for (let tally = this.#tally(); tally.usable < minPerNode; tally = this.#tally()) {
+      if (tally.connecting >= connectingPerNode || limits.isFull) return;
+      if (!limits.start(this, tally.usable === 0)) return;
+      this.#make();
+    }
+  }
+
+  #tally(): { readonly expected: number; readonly connecting: number; readonly usable: number } {
+    let expected = 0;
+    let connecting = 0;
+    let usable = 0;
+    for (const session of this.#sessions) {
+      expected += session.expectedRoom;
+      if (session.state === "connecting") connecting++;
+      if (session.state !== "ending" && session.state !== "gone") usable++;
+    }
+    return { expected, connecting, usable };
+  }
+
+  #make(): void {
     const { maxAgeMs, random, clock, currentTls } = this.#options;
     const expiresAt = clock.now() + maxAgeMs * (1 - ageJitter * random());
-    return { ...this.#options, tls: currentTls(), pingMs: this.#pingMs, expiresAt };
+    const options = { ...this.#options, tls: currentTls(), pingMs: this.#pingMs, expiresAt };
+    this.#sessions.add(new NodeSession(options, this));
   }
 
   /** Sends as many away, the longest waiting first. */

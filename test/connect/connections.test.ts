@@ -1,7 +1,7 @@
 /** Connections that nobody uses, are refused, or are on their way out. */
 import { expect, test } from "vitest";
 import { connectBalancer } from "../../src/connect/index.ts";
-import { list, roundRobin } from "../../src/index.ts";
+import { Cluster, list, roundRobin } from "../../src/index.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { until } from "../support/until.ts";
 import { connectionsOf } from "./support/connections.ts";
@@ -183,4 +183,89 @@ test("the time that a call waits for others' streams to end is not the node's", 
   await Promise.all([client.buy(ask()), client.buy(ask())]);
   expect(shop.nodes[0]).toMatchObject({ calls: 2, failures: 0 });
   expect(shop.nodes[0]?.latencyMs).toBeLessThan(500);
+});
+
+test("connections.total holds over all nodes: what rests makes room, and what is in use is waited for", async () => {
+  await using first = await startShop();
+  await using second = await startShop();
+  await using shop = connectBalancer({
+    name: "shop",
+    discovery: [first.address, second.address],
+    policy: roundRobin(),
+    connections: { total: 1, queueMs: 10_000 },
+  });
+  const client = protocols.gRPC(shop.transportOptions);
+  const from: string[] = [];
+  const callOnce = async (): Promise<void> => {
+    from.push(told(await client.get(ask())).from);
+    const sum = (what: "open" | "idle") =>
+      [0, 1].reduce((total, index) => total + (connectionsOf(shop, index)?.[what] ?? 0), 0);
+    expect(sum("open")).toBe(1);
+    await until("its connection rests", () => sum("idle") === 1, 2_000);
+  };
+  for (let index = 0; index < 6; index++) await callOnce();
+  expect(new Set(from)).toEqual(new Set([first.address, second.address]));
+  expect(first.connections + second.connections).toBe(6);
+
+  // Both at once: one of them has to wait until the other one's stream is over.
+  const both = await Promise.all([client.buy(ask({ afterMs: 100 })), client.buy(ask({ afterMs: 100 }))]);
+  expect(new Set(both.map((answer) => told(answer).from)).size).toBe(2);
+  expect(shop.nodes.map(({ failures, inflight }) => failures + inflight)).toEqual([0, 0]);
+});
+
+test("where connections.total is in use for longer than queueMs, calls go to nodes that have a connection", async () => {
+  await using first = await startShop();
+  await using second = await startShop();
+  await using shop = connectBalancer({
+    name: "shop",
+    discovery: [first.address, second.address],
+    policy: roundRobin(),
+    connections: { total: 1, queueMs: 50 },
+  });
+  const client = protocols.gRPC(shop.transportOptions);
+  const controller = new AbortController();
+  const held = client.list(ask({ messages: 10_000, afterMs: 10 }), { signal: controller.signal });
+  const { from } = told((await held[Symbol.asyncIterator]().next()).value);
+  for (let index = 0; index < 3; index++) expect(told(await client.buy(ask())).from).toBe(from);
+  expect(shop.nodes.map(({ failures }) => failures)).toEqual([0, 0]);
+  controller.abort();
+});
+
+test("connections.minPerNode are there before any call, are made again, and outlive idleMs", async () => {
+  await using first = await startShop();
+  await using second = await startShop();
+  const nodes = list([first.address]);
+  await using shop = connectBalancer({
+    name: "shop",
+    discovery: nodes,
+    connections: { minPerNode: 2, idleMs: 50 },
+  });
+  const stand = () => [0, 1].map((index) => connectionsOf(shop, index)?.idle ?? 0);
+  await until("two to the first node", () => stand()[0] === 2, 5_000);
+  nodes.add(second.address);
+  await until("two to the other one", () => stand()[1] === 2, 5_000);
+  // Waits for the wall clock: until idleMs are over several times.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(stand()).toEqual([2, 2]);
+  expect([first.connections, second.connections]).toEqual([2, 2]);
+  await protocols.gRPC(shop.transportOptions).get(ask());
+  for (const session of first.sessions) session.destroy();
+  await until("they are made again", () => first.connections === 4 && stand()[0] === 2, 5_000);
+  nodes.remove(second.address);
+  await until("those of a node that left are closed", () => second.sessions.size === 0, 5_000);
+});
+
+test("options that would do nothing are refused, but for those of a cluster that others share", async () => {
+  const refused = [
+    [{ fallback: () => ({ statusCode: 200 }) }, /^fallback is of no use to connectBalancer/],
+    [{ connections: { http2: "auto" } }, /^connections\.http2 is of no use to connectBalancer/],
+    [{ connections: { factory: () => undefined } }, /^connections\.factory is of no use to connectBalancer/],
+  ] as const;
+  for (const [options, message] of refused) {
+    const given = { name: "shop", discovery: [], ...options } as Parameters<typeof connectBalancer>[0];
+    expect(() => connectBalancer(given)).toThrow(message);
+    expect(() => connectBalancer(given)).toThrow(TypeError);
+  }
+  await using cluster = new Cluster({ name: "shop", discovery: [], connections: { http2: "never" } });
+  await using _ = connectBalancer(cluster);
 });
