@@ -10,8 +10,16 @@ import { Sessions } from "./sessions.ts";
 /** On the way from the interceptor to the session manager only: says what the interceptor knows of it. Never sent. */
 export const attemptHeader = "evenkeel-attempt";
 
-/** The attempt that a request is, or the signal that ends a stream. */
-export type Announced = RpcAttempt | AbortSignal;
+/** A stream as the interceptor knows it. */
+export interface FollowedStream {
+  /** Aborted when nobody waits for it any more. */
+  readonly signal: AbortSignal;
+  /** Why the node, provably, did nothing of it. */
+  unprocessedFor: Error | undefined;
+}
+
+/** The attempt or the stream that a request is. */
+export type Announced = RpcAttempt | FollowedStream;
 
 export class ConnectService {
   readonly cluster: Cluster;

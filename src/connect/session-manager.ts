@@ -8,7 +8,7 @@ import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import type { GrpcTransportOptions } from "@connectrpc/connect-node";
 import { Code } from "./code.ts";
 import { connectError, isConnectLoaded, loadConnect } from "./connect-peer.ts";
-import { attemptHeader, type ConnectService } from "./connect-service.ts";
+import { attemptHeader, type ConnectService, type FollowedStream } from "./connect-service.ts";
 import { RpcAttempt } from "./rpc-attempt.ts";
 import { StreamCall } from "./stream-call.ts";
 
@@ -28,17 +28,17 @@ export class BalancedSessions implements SessionManager {
   async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
     const { [attemptHeader]: key, ...others } = headers;
     const sent: OutgoingHttpHeaders = { ...others, ":method": method, ":path": path };
-    let signal: AbortSignal | undefined;
+    let followed: FollowedStream | undefined;
     if (this.#service.isOwn(key)) {
       const announced = this.#service.claim(key);
       // Its time ran out, or a faster one was answered, while other interceptors held it up.
       if (announced === undefined) throw connectError("the attempt is over", Code.Canceled, undefined);
       if (announced instanceof RpcAttempt) return await announced.open(sent);
-      signal = announced;
+      followed = announced;
     }
     if (!isConnectLoaded()) await loadConnect();
     this.#service.assertOpen();
-    return await StreamCall.run(this.#service, method, path, sent, signal);
+    return await StreamCall.run(this.#service, method, path, sent, followed);
   }
 
   /** Signs of life are read from the connection itself. */

@@ -16,7 +16,7 @@ import { grpcCodeOf, outcomeOfAnswer } from "./classify.ts";
 import { Code } from "./code.ts";
 import { connectErrorOf } from "./connect-errors.ts";
 import { asConnectError } from "./connect-peer.ts";
-import type { ConnectService } from "./connect-service.ts";
+import type { ConnectService, FollowedStream } from "./connect-service.ts";
 import { cancel } from "./http2-codes.ts";
 import { noteLoad } from "./load-trailer.ts";
 import { type Header, isUnary, timeoutHeader, timeoutOf } from "./timeout-header.ts";
@@ -36,8 +36,8 @@ export class StreamCall extends Call implements StreamListener {
   readonly #startedAt: number;
   readonly #resolve: (stream: ClientHttp2Stream) => void;
   readonly #reject: (error: Error) => void;
-  /** Aborted when nobody waits for it any more; undefined where the interceptor is not in use. */
-  readonly #signal: AbortSignal | undefined;
+  /** Undefined where the interceptor is not in use. */
+  readonly #followed: FollowedStream | undefined;
   readonly #onAbort: () => void;
   #carried: CarriedStream | undefined = undefined;
   #isHandedOver = false;
@@ -48,7 +48,7 @@ export class StreamCall extends Call implements StreamListener {
     method: string,
     path: string,
     headers: OutgoingHttpHeaders,
-    signal: AbortSignal | undefined,
+    followed: FollowedStream | undefined,
   ): Promise<ClientHttp2Stream> {
     return new Promise((resolve, reject) => {
       const header: Header = (name) => textOf(headers[name]);
@@ -57,7 +57,7 @@ export class StreamCall extends Call implements StreamListener {
       const base = isUnaryCall ? service.unaryRules : service.streamRules;
       const rules = ownMs === undefined ? base : { ...base, totalMs: ownMs };
       const plainPath = path.split("?", 1)[0] ?? path;
-      const call = [service, method, plainPath, rules, headers, isUnaryCall, ownMs, signal] as const;
+      const call = [service, method, plainPath, rules, headers, isUnaryCall, ownMs, followed] as const;
       new StreamCall(...call, resolve, reject).start();
     });
   }
@@ -70,7 +70,7 @@ export class StreamCall extends Call implements StreamListener {
     headers: OutgoingHttpHeaders,
     isUnaryCall: boolean,
     ownMs: number | undefined,
-    signal: AbortSignal | undefined,
+    followed: FollowedStream | undefined,
     resolve: (stream: ClientHttp2Stream) => void,
     reject: (error: Error) => void,
   ) {
@@ -83,15 +83,15 @@ export class StreamCall extends Call implements StreamListener {
     this.#startedAt = service.cluster.clock.now();
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#signal = signal;
-    this.#onAbort = () => this.#deserted(signal?.reason);
+    this.#followed = followed;
+    this.#onAbort = () => this.#deserted(followed?.signal.reason);
     service.callStarted();
-    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    followed?.signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
   override start(): void {
     super.start();
-    if (this.#signal?.aborted === true) this.#onAbort();
+    if (this.#followed?.signal.aborted === true) this.#onAbort();
   }
 
   header(name: string): string | undefined {
@@ -134,7 +134,7 @@ export class StreamCall extends Call implements StreamListener {
   }
 
   protected released(): void {
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#followed?.signal.removeEventListener("abort", this.#onAbort);
     this.#service.callEnded();
   }
 
@@ -176,6 +176,7 @@ export class StreamCall extends Call implements StreamListener {
     const { attempt, fault, headers, trailers } = carried;
     if (attempt.ended) return;
     if (fault !== undefined) {
+      if (this.#followed !== undefined && fault.isUnprocessed) this.#followed.unprocessedFor = fault.error;
       this.endFailed(attempt, fault.outcome, fault.error);
       return;
     }
