@@ -69,20 +69,21 @@ const titles: Readonly<Record<string, string>> = {
   resilience: "`request` with what keeps failures from spreading; mark: 1.10:",
   fetch: "`fetch`; mark: `agent.fetch` at most 1.03:",
   grpc: "unary calls over gRPC; mark: `grpcBalancer` at most 1.05:",
+  connect: "unary calls over Connect's gRPC transport, to one node:",
   http2: "`request` over HTTP/2, to one node and over one session; mark: 1.05:",
 };
 
 /** @param wanted some of the groups; all of them without. */
 export async function benchCalls(wanted: readonly string[] = Object.keys(titles)): Promise<string> {
   const servers = start("./servers.ts");
-  const [{ http1, http2, grpc }] = (await once(servers, "message")) as [ServerPorts];
+  const [{ http1, http2, grpc, connect }] = (await once(servers, "message")) as [ServerPorts];
   const lines = [
     "## CPU per call",
     "",
     `GET over HTTP/1.1 to 5 nodes, ${concurrency} at a time; ${rounds} rounds of ${callsPerBlock.toLocaleString("en")} calls for each system, each in a process of its own, in turns.`,
   ];
   for (const group of wanted) {
-    const ports = group === "http2" ? [http2] : group === "grpc" ? grpc : http1;
+    const ports = { http2: [http2], grpc, connect: [connect] }[group] ?? http1;
     lines.push("", titles[group] ?? group, "");
     lines.push("| system | CPU µs per call | ratio to the first (median) | middle half of the ratios |");
     lines.push("|---|---|---|---|");
