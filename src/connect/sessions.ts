@@ -5,6 +5,7 @@ import { ConnectionLimits } from "../cluster/connection-limits.ts";
 import type { Node } from "../core/node.ts";
 import { closedOnOurSide } from "./node-session.ts";
 import { drainedTooLong, NodeSessions } from "./node-sessions.ts";
+import { SessionDispatcher } from "./session-dispatcher.ts";
 
 export class Sessions {
   readonly #cluster: Cluster;
@@ -14,7 +15,7 @@ export class Sessions {
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
-    const { nodeSet, tls, connectionCounters, updateListeners } = cluster;
+    const { nodeSet, tls, connectionCounters, connectionSources, updateListeners } = cluster;
     const { total, connecting, minPerNode } = cluster.options.connections;
     this.#limits = new ConnectionLimits(total, connecting);
     const onUpdate = (): void => this.#updated();
@@ -23,7 +24,9 @@ export class Sessions {
     const counter = (node: Node) => this.#byNode.get(node)?.counts;
     tls.listeners.add(onRenewal);
     nodeSet.goneListeners.add(onGone);
+    const source = (node: Node) => new SessionDispatcher(this.of(node));
     connectionCounters.add(counter);
+    connectionSources.add(source);
     if (minPerNode > 0) {
       updateListeners.add(onUpdate);
       // The nodes of a cluster that others use already.
@@ -34,6 +37,7 @@ export class Sessions {
       tls.listeners.delete(onRenewal);
       nodeSet.goneListeners.delete(onGone);
       connectionCounters.delete(counter);
+      connectionSources.delete(source);
     };
   }
 
