@@ -1,10 +1,14 @@
 /** The systems whose cost per call is measured: what a program would use to call one of several nodes. */
+import { createClient, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { Client, type ClientOptions, credentials, type ServiceError } from "@grpc/grpc-js";
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { Agent, BalancedPool, type Dispatcher, Pool, fetch as undiciFetch } from "undici";
+import { connectBalancer } from "../src/connect/index.ts";
 import { grpcBalancer } from "../src/grpc/index.ts";
 import { Balancer, BalancerAgent, roundRobin, withDeadline } from "../src/index.ts";
 import { otel } from "../src/telemetry/otel.ts";
+import { Orders } from "./connect-service.ts";
 import { getOrder } from "./faults/grpc-method.ts";
 
 export interface System {
@@ -68,6 +72,16 @@ function grpcSystem(target: string, options: ClientOptions, closed: () => unknow
       client.close();
       await closed();
     },
+  };
+}
+
+/** Unary calls of a client of Connect, over its gRPC transport. */
+function connectSystem(transport: Transport, close: () => unknown): System {
+  const client = createClient(Orders, transport);
+  const request = { value: new TextEncoder().encode(JSON.stringify({ id: 42 })) };
+  return {
+    call: async () => (await client.getOrder(request)).value.length,
+    close: async () => close(),
   };
 }
 
@@ -163,6 +177,22 @@ export const groups: Readonly<Record<string, Group>> = {
     "Evenkeel's grpcBalancer, roundRobin()": (addresses) => {
       const balancer = grpcBalancer({ name: "orders", discovery: addresses, policy: roundRobin() });
       return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
+    },
+  },
+  connect: {
+    "Connect's own Http2SessionManager, pings every second": ([address = ""]) => {
+      const sessionManager = new Http2SessionManager(address, { pingIntervalMs: 1_000, pingTimeoutMs: 500 });
+      const transport = createGrpcTransport({ baseUrl: address, sessionManager });
+      return connectSystem(transport, () => sessionManager.abort());
+    },
+    "Evenkeel's connectBalancer, all defaults on": ([address = ""]) => {
+      const balancer = connectBalancer({ name: "orders", discovery: [address] });
+      return connectSystem(createGrpcTransport(balancer.transportOptions), () => balancer.close());
+    },
+    "Evenkeel's connectBalancer, its session manager only": ([address = ""]) => {
+      const balancer = connectBalancer({ name: "orders", discovery: [address] });
+      const options = { ...balancer.transportOptions, interceptors: [] };
+      return connectSystem(createGrpcTransport(options), () => balancer.close());
     },
   },
   fetch: {

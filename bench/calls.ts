@@ -56,8 +56,8 @@ interface Costs {
 /** Adds the rounds of one set of processes. */
 async function measure(group: string, costs: ReadonlyMap<string, Costs>, seed: number): Promise<void> {
   const servers = start("./servers.ts");
-  const [{ http1, http2, grpc }] = (await once(servers, "message")) as [ServerPorts];
-  const ports = group === "http2" ? [http2] : group === "grpc" ? grpc : http1;
+  const [{ http1, http2, grpc, connect }] = (await once(servers, "message")) as [ServerPorts];
+  const ports = { http2: [http2], grpc, connect: [connect] }[group] ?? http1;
   const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
   const names = [...costs.keys()];
   const workers = names.map((name) => start("./call-worker.ts", group, name, ...addresses));
@@ -102,6 +102,7 @@ const titles: Readonly<Record<string, string>> = {
   resilience: "`request` with what keeps failures from spreading; mark: 1.10:",
   fetch: "`fetch`; mark: `agent.fetch` at most 1.03:",
   grpc: "unary calls over gRPC; mark: `grpcBalancer` at most 1.05:",
+  connect: "unary calls over Connect's gRPC transport, to one node:",
   http2: "`request` over HTTP/2, to one node and over one session; mark: 1.05:",
 };
 

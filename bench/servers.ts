@@ -1,11 +1,13 @@
 /**
  * The servers that the call bench talks to, in one process of their own, answering at once: five ports that speak
- * HTTP/1.1, five that speak gRPC and one that speaks HTTP/2 over plain TCP.
+ * HTTP/1.1, five that speak gRPC, one that speaks HTTP/2 over plain TCP and one of Connect.
  */
 import { createServer } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Server, ServerCredentials, type sendUnaryData } from "@grpc/grpc-js";
+import { Orders } from "./connect-service.ts";
 import { getOrder } from "./faults/grpc-method.ts";
 
 /** What this process tells when all of them listen. */
@@ -13,6 +15,7 @@ export interface ServerPorts {
   readonly http1: readonly number[];
   readonly http2: number;
   readonly grpc: readonly number[];
+  readonly connect: number;
 }
 
 const answer = Buffer.from(JSON.stringify({ id: 42, state: "shipped", items: [1, 2, 3] }));
@@ -50,5 +53,12 @@ const grpc = await Promise.all(
     });
   }),
 );
+const connectServer = createHttp2Server(
+  connectNodeAdapter({
+    routes: (router) => router.service(Orders, { getOrder: () => ({ value: new Uint8Array(answer) }) }),
+  }),
+);
+await new Promise<void>((resolve) => connectServer.listen(0, "127.0.0.1", resolve));
+const connect = (connectServer.address() as AddressInfo).port;
 process.on("disconnect", () => process.exit(0));
-process.send?.({ http1, http2, grpc } satisfies ServerPorts);
+process.send?.({ http1, http2, grpc, connect } satisfies ServerPorts);

@@ -13,6 +13,7 @@ import { grpcCodeOf } from "./classify.ts";
 import { Code } from "./code.ts";
 import { connectErrorOf } from "./connect-errors.ts";
 import { connectError } from "./connect-peer.ts";
+import { type EndOfStream, EndOfStreamReader } from "./end-of-stream.ts";
 import { cancel, enhanceYourCalm, nameOf, noError, outcomeOfFarewell, refusedStream } from "./http2-codes.ts";
 import type { Loss, NodeSession, Passenger } from "./node-session.ts";
 import type { NodeSessions, Waiter } from "./node-sessions.ts";
@@ -38,7 +39,7 @@ export interface StreamListener {
   unopened(carried: CarriedStream, fault: StreamFault): void;
   /** Response headers are here. */
   headed(carried: CarriedStream, status: number): void;
-  /** Trailers are here: what they say of it will stand. Messages before them may not have been read yet. */
+  /** Trailers are here, or what stands for them in the body. Messages before them may not have been read yet. */
   trailed(carried: CarriedStream): void;
   /** Whoever reads it gave it up. */
   closedByCaller(carried: CarriedStream, code: number): void;
@@ -88,6 +89,16 @@ export class CarriedStream implements Waiter, Passenger {
     return this.#state === "waiting" && this.#sessions.isInLine(this);
   }
 
+  /** The node's own verdict as gRPC's code, 0 for a good end; undefined while there is none, and where it gives none. */
+  get code(): number | undefined {
+    return grpcCodeOf(this.headers, this.trailers);
+  }
+
+  /** All of the answer has been read. */
+  get isRead(): boolean {
+    return this.#stream?.readableEnded === true;
+  }
+
   /** Nothing has been sent. */
   get isUnsent(): boolean {
     return this.#stream === undefined || this.#stream.pending;
@@ -96,7 +107,7 @@ export class CarriedStream implements Waiter, Passenger {
   /** Why there is no answer; undefined while there may be one, and when there is. */
   get fault(): StreamFault | undefined {
     const stream = this.#stream;
-    if (grpcCodeOf(this.headers, this.trailers) !== undefined) return undefined;
+    if (this.code !== undefined) return undefined;
     const isUnprocessed = this.#isUnprocessed();
     if (this.#loss !== undefined) return { ...this.#loss, isUnprocessed };
     if (stream === undefined || !(stream.closed || stream.destroyed)) return undefined;
@@ -128,8 +139,10 @@ export class CarriedStream implements Waiter, Passenger {
     this.#stream?.destroy(connectErrorOf(error));
   }
 
-  granted(session: NodeSession): void {
+  granted(session: NodeSession, lineMs: number): void {
     let stream: ClientHttp2Stream;
+    // That others of our calls had its connections in use is not the node's doing.
+    if (lineMs > 0) this.attempt.leftLine(lineMs);
     session.board(this);
     try {
       stream = session.request(this.#headers);
@@ -169,13 +182,18 @@ export class CarriedStream implements Waiter, Passenger {
       this.headers = headers;
       if (this.#state === "open") this.#listener.headed(this, this.status);
     });
-    stream.on("trailers", (trailers) => {
-      // The messages before them may not have been read yet: the stream is over when it is closed.
-      this.trailers = trailers;
-      if (this.#state === "open") this.#listener.trailed(this);
-    });
+    // The messages before them may not have been read yet: the stream is over when it is closed.
+    stream.on("trailers", (trailers) => this.#trailed(trailers));
+    this.#watchBody(stream);
     stream.on("error", () => this.#finish());
-    stream.on("close", () => this.#finish());
+    stream.on("close", () => {
+      const { fault } = this;
+      this.#finish();
+      // One that a node closes without an error and without an answer ends silently: the transport would wait for ever.
+      if (fault !== undefined && stream.errored === null && this.status === 0) {
+        stream.emit("error", connectError(fault.error.message, Code.Unavailable, fault.error));
+      }
+    });
     // The transport has no other way to say that nobody waits any more.
     const close = stream.close;
     this.#close = close;
@@ -185,6 +203,29 @@ export class CarriedStream implements Waiter, Passenger {
       close.call(stream, code, callback);
       if (isFirst) this.#listener.closedByCaller(this, code ?? noError);
     };
+  }
+
+  /** Looks at the body as it comes in: whoever listened to "data" would take it from the transport. */
+  #watchBody(stream: ClientHttp2Stream): void {
+    const reader = EndOfStreamReader.of(this.#headers["content-type"]?.toString());
+    if (reader === undefined) return;
+    const { push } = stream;
+    stream.push = (chunk, encoding) => {
+      const end = chunk === null ? undefined : reader.read(chunk as Uint8Array);
+      // Headers that came with it are told of on the next tick, too, and before.
+      if (end !== undefined) process.nextTick(() => this.#bodyEnded(end));
+      return push.call(stream, chunk, encoding);
+    };
+  }
+
+  #bodyEnded(end: EndOfStream): void {
+    const trailers = this.status === 200 ? end.trailers(this.headers ?? {}) : undefined;
+    if (trailers !== undefined) this.#trailed(trailers);
+  }
+
+  #trailed(trailers: IncomingHttpHeaders): void {
+    this.trailers = trailers;
+    if (this.#state === "open") this.#listener.trailed(this);
   }
 
   #refuse(loss: Loss): void {

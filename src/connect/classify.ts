@@ -33,7 +33,10 @@ export function grpcCodeOf(
   return Number(written);
 }
 
-/** What an answer means of which no more is known than its HTTP status: Connect's errors are in the body. */
+/** A gRPC server always says how a call went. */
+const cutOff = failure("reset", "no grpc-status at the end");
+
+/** What an answer means of which no more is known than its HTTP status, where the node says nothing at its end. */
 export function outcomeOfAnswer(
   status: number,
   headers: IncomingHttpHeaders | undefined,
@@ -41,8 +44,15 @@ export function outcomeOfAnswer(
   hadItsChance: boolean,
 ): Outcome {
   const code = grpcCodeOf(headers, trailers);
+  const isCutOff = code === undefined && status === 200 && isGrpc(headers);
+  if (isCutOff) return cutOff;
   const outcome = code === undefined ? outcomeOfStatus(status) : outcomeOfCode(code, hadItsChance);
   return madeGoodBelow(outcome, headers, trailers);
+}
+
+/** Not gRPC-Web, whose bodies hold the trailers, compressed in some way that is not known here perhaps. */
+function isGrpc(headers: IncomingHttpHeaders | undefined): boolean {
+  return /^application\/grpc(?!-)/.test(headers?.["content-type"] ?? "");
 }
 
 /** A lower layer has tried to make the failure good: the node did its work. */

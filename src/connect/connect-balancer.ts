@@ -7,7 +7,7 @@
  * const client = createClient(Orders, createGrpcTransport(orders.transportOptions));
  */
 import type { Interceptor } from "@connectrpc/connect";
-import type { Cluster } from "../cluster/cluster.ts";
+import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
 import { RpcBalancer } from "../cluster/rpc-balancer.ts";
 import { inspectBy } from "../core/summary.ts";
@@ -57,7 +57,7 @@ export class ConnectBalancer extends RpcBalancer {
 
   constructor(from: ConnectBalancerOptions | Cluster) {
     const baseUrl = baseUrlOf(from.name);
-    super(from);
+    super(from instanceof Cluster ? from : withoutUnheard(from));
     this.baseUrl = baseUrl;
     this.#service = new ConnectService(this.cluster);
     this.sessionManager = new BalancedSessions(this.#service, this.baseUrl);
@@ -73,6 +73,23 @@ export class ConnectBalancer extends RpcBalancer {
   protected override async closeTransport(): Promise<void> {
     await this.#service.close();
   }
+}
+
+/** @throws TypeError for what would be taken and do nothing. A cluster that HTTP calls share may have it. */
+function withoutUnheard(from: ConnectBalancerOptions): ConnectBalancerOptions {
+  const { fallback, connections } = from;
+  if (fallback !== undefined) {
+    throw new TypeError(
+      "fallback is of no use to connectBalancer: an interceptor before its own can give one",
+    );
+  }
+  for (const name of ["http2", "factory"] as const) {
+    if (connections?.[name] === undefined) continue;
+    throw new TypeError(
+      `connections.${name} is of no use to connectBalancer: its connections are always HTTP/2, of its own`,
+    );
+  }
+  return from;
 }
 
 /** @throws TypeError for a name that cannot be the host of a URL. */

@@ -5,11 +5,22 @@ import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import { BalancerError } from "../core/errors.ts";
 import { connectErrorOf } from "./connect-errors.ts";
-import type { RpcAttempt } from "./rpc-attempt.ts";
+import { RpcAttempt } from "./rpc-attempt.ts";
 import { Sessions } from "./sessions.ts";
 
-/** On the way from the interceptor to the session manager only: says whose attempt a request is. Never sent. */
+/** On the way from the interceptor to the session manager only: says what the interceptor knows of it. Never sent. */
 export const attemptHeader = "evenkeel-attempt";
+
+/** A stream as the interceptor knows it. */
+export interface FollowedStream {
+  /** Aborted when nobody waits for it any more. */
+  readonly signal: AbortSignal;
+  /** Why the node, provably, did nothing of it. */
+  unprocessedFor: Error | undefined;
+}
+
+/** The attempt or the stream that a request is. */
+export type Announced = RpcAttempt | FollowedStream;
 
 export class ConnectService {
   readonly cluster: Cluster;
@@ -18,8 +29,8 @@ export class ConnectService {
   readonly unaryRules: CallRules;
   /** A stream has the time that its caller or its handler gives it, and its answer may begin late. */
   readonly streamRules: CallRules;
-  /** Attempts that the interceptor has made and the session manager has not seen yet. */
-  readonly #announced: Map<string, RpcAttempt> = new Map();
+  /** What the interceptor has sent and the session manager may not have seen yet. */
+  readonly #announced: Map<string, Announced> = new Map();
   /** Nobody else knows it: a header that a program passes on from its own callers claims nothing. */
   readonly #mark: string = randomUUID();
   #announcements = 0;
@@ -43,9 +54,9 @@ export class ConnectService {
     throw connectErrorOf(new BalancerError("ERR_CLOSED", this.cluster.name, "the balancer is closed"));
   }
 
-  announce(attempt: RpcAttempt): string {
+  announce(announced: Announced): string {
     const key = `${this.#mark}-${++this.#announcements}`;
-    this.#announced.set(key, attempt);
+    this.#announced.set(key, announced);
     return key;
   }
 
@@ -54,11 +65,11 @@ export class ConnectService {
     return typeof key === "string" && key.startsWith(this.#mark);
   }
 
-  /** The attempt behind a request; undefined when it is over. */
-  claim(key: string): RpcAttempt | undefined {
-    const attempt = this.#announced.get(key);
-    this.withdraw(key);
-    return attempt;
+  /** What is behind a request; undefined when that is over. An attempt can be claimed once. */
+  claim(key: string): Announced | undefined {
+    const announced = this.#announced.get(key);
+    if (announced instanceof RpcAttempt) this.withdraw(key);
+    return announced;
   }
 
   withdraw(key: string): void {

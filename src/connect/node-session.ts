@@ -50,6 +50,10 @@ export interface Passenger {
 }
 
 export interface SessionOwner {
+  /** It stands; called once. */
+  stood(): void;
+  /** Whether it may be closed when it has rested for long. */
+  readonly maySpare: boolean;
   /** The state or the room of the session is another. */
   changed(session: NodeSession): void;
   /** It is gone; called once. `wasReady` tells whether it ever stood. */
@@ -138,7 +142,8 @@ export class NodeSession {
     this.#pulse.verify(() => {
       if (this.state !== "verifying") return;
       this.state = "ready";
-      if (this.isIdle) this.#session.unref();
+      // Whoever asked for it may have left meanwhile.
+      this.#rest();
       this.#owner.changed(this);
     });
   }
@@ -160,7 +165,8 @@ export class NodeSession {
     if (!this.#passengers.delete(passenger) || this.state === "gone") return;
     if (this.isIdle) {
       this.#pulse.stop();
-      this.#rest();
+      if (this.state === "ending") this.#closeSoon();
+      else this.#rest();
     }
     if (this.state === "ready") this.#owner.changed(this);
   }
@@ -170,8 +176,12 @@ export class NodeSession {
     if (this.state === "gone" || this.state === "ending") return;
     const wasConnecting = this.state === "connecting";
     this.state = "ending";
-    if (wasConnecting) this.#lose(closedOnOurSide);
-    else this.#session.close();
+    if (wasConnecting) {
+      this.#lose(closedOnOurSide);
+      return;
+    }
+    this.#session.close();
+    if (this.isIdle) this.#closeSoon();
   }
 
   destroy(loss: Loss): void {
@@ -189,6 +199,7 @@ export class NodeSession {
       this.#owner.changed(this);
     });
     this.#rest();
+    this.#owner.stood();
     this.#owner.changed(this);
   }
 
@@ -210,8 +221,17 @@ export class NodeSession {
       if (!this.isIdle || this.state !== "ready") return;
       const leftMs = this.#idleSince + this.#options.idleMs - this.#options.clock.now();
       if (leftMs > 0) this.#closeLater(leftMs);
-      else this.retire();
+      else if (this.#owner.maySpare) this.retire();
+      else this.#closeLater(this.#options.idleMs);
     }, delayMs);
+  }
+
+  /** Nothing is under way, and nothing will be: a peer that does not close its side, frozen perhaps, is not waited for. */
+  #closeSoon(): void {
+    this.#session.unref();
+    this.#idleTimer?.cancel();
+    const { clock, pingTimeoutMs } = this.#options;
+    this.#idleTimer = clock.schedule(() => this.#lose(closedOnOurSide), pingTimeoutMs);
   }
 
   #parted(code: number, lastId: number): void {
@@ -221,8 +241,12 @@ export class NodeSession {
     if (code !== noError) return;
     const wasConnecting = this.state === "connecting";
     this.state = "ending";
-    if (wasConnecting) this.#fail(new Error("the node closed the connection at once"));
-    else this.#owner.changed(this);
+    if (wasConnecting) {
+      this.#fail(new Error("the node closed the connection at once"));
+      return;
+    }
+    if (this.isIdle) this.#closeSoon();
+    this.#owner.changed(this);
   }
 
   #fail(error: Error): void {
@@ -232,7 +256,7 @@ export class NodeSession {
       this.#lose({ error, outcome: outcomeOfFarewell(farewell.code) });
       return;
     }
-    if (this.#socket instanceof TLSSocket && this.#socket.alpnProtocol === false) {
+    if (!this.#wasReady && this.#socket instanceof TLSSocket && this.#socket.alpnProtocol === false) {
       this.#lose({ error, outcome: failure("connect", "the node does not offer HTTP/2") });
       return;
     }
@@ -251,7 +275,7 @@ export class NodeSession {
     const passengers = [...this.#passengers];
     this.#passengers.clear();
     for (const passenger of passengers) passenger.connectionLost(loss);
-    this.#session.destroy(undefined, cancel);
+    this.#session.destroy(undefined, passengers.length === 0 ? noError : cancel);
     this.#socket.destroy();
     this.#owner.lost(this, loss, this.#wasReady);
   }

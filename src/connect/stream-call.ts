@@ -13,8 +13,10 @@ import type { Outcome } from "../core/outcome.ts";
 import { remainingMs } from "../resilience/call-context.ts";
 import { CarriedStream, type StreamFault, type StreamListener } from "./carried-stream.ts";
 import { grpcCodeOf, outcomeOfAnswer } from "./classify.ts";
+import { Code } from "./code.ts";
 import { connectErrorOf } from "./connect-errors.ts";
-import type { ConnectService } from "./connect-service.ts";
+import { asConnectError } from "./connect-peer.ts";
+import type { ConnectService, FollowedStream } from "./connect-service.ts";
 import { cancel } from "./http2-codes.ts";
 import { noteLoad } from "./load-trailer.ts";
 import { type Header, isUnary, timeoutHeader, timeoutOf } from "./timeout-header.ts";
@@ -31,6 +33,9 @@ export class StreamCall extends Call implements StreamListener {
   readonly #isTimeGiven: boolean;
   readonly #resolve: (stream: ClientHttp2Stream) => void;
   readonly #reject: (error: Error) => void;
+  /** Undefined where the interceptor is not in use. */
+  readonly #followed: FollowedStream | undefined;
+  readonly #onAbort: () => void;
   #carried: CarriedStream | undefined = undefined;
   #isHandedOver = false;
 
@@ -40,6 +45,7 @@ export class StreamCall extends Call implements StreamListener {
     method: string,
     path: string,
     headers: OutgoingHttpHeaders,
+    followed: FollowedStream | undefined,
   ): Promise<ClientHttp2Stream> {
     return new Promise((resolve, reject) => {
       const header: Header = (name) => textOf(headers[name]);
@@ -48,7 +54,8 @@ export class StreamCall extends Call implements StreamListener {
       const base = isUnaryCall ? service.unaryRules : service.streamRules;
       const rules = ownMs === undefined ? base : { ...base, totalMs: ownMs };
       const plainPath = path.split("?", 1)[0] ?? path;
-      new StreamCall(service, method, plainPath, rules, headers, isUnaryCall, ownMs, resolve, reject).start();
+      const call = [service, method, plainPath, rules, headers, isUnaryCall, ownMs, followed] as const;
+      new StreamCall(...call, resolve, reject).start();
     });
   }
 
@@ -60,6 +67,7 @@ export class StreamCall extends Call implements StreamListener {
     headers: OutgoingHttpHeaders,
     isUnaryCall: boolean,
     ownMs: number | undefined,
+    followed: FollowedStream | undefined,
     resolve: (stream: ClientHttp2Stream) => void,
     reject: (error: Error) => void,
   ) {
@@ -71,7 +79,15 @@ export class StreamCall extends Call implements StreamListener {
     this.#isTimeGiven = ownMs !== undefined || remainingMs() < Number.POSITIVE_INFINITY;
     this.#resolve = resolve;
     this.#reject = reject;
+    this.#followed = followed;
+    this.#onAbort = () => this.#deserted(followed?.signal.reason);
     service.callStarted();
+    followed?.signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  override start(): void {
+    super.start();
+    if (this.#followed?.signal.aborted === true) this.#onAbort();
   }
 
   header(name: string): string | undefined {
@@ -114,6 +130,7 @@ export class StreamCall extends Call implements StreamListener {
   }
 
   protected released(): void {
+    this.#followed?.signal.removeEventListener("abort", this.#onAbort);
     this.#service.callEnded();
   }
 
@@ -140,7 +157,12 @@ export class StreamCall extends Call implements StreamListener {
     if (outcome.kind !== "success" && outcome.reason !== "aborted") this.noteFailure();
   }
 
-  closedByCaller(_carried: CarriedStream, code: number): void {
+  closedByCaller(carried: CarriedStream, code: number): void {
+    // The transport closes it as well when it has read of its failure.
+    if (carried.code !== undefined) {
+      this.ended(carried);
+      return;
+    }
     const isLate = this.cluster.clock.now() >= this.endsAt - timerSlackMs;
     if (code !== cancel && isLate) this.expire(this.endsAt);
     else this.abort(new Error("the stream was closed by its reader"));
@@ -150,6 +172,7 @@ export class StreamCall extends Call implements StreamListener {
     const { attempt, fault, headers, trailers } = carried;
     if (attempt.ended) return;
     if (fault !== undefined) {
+      if (this.#followed !== undefined && fault.isUnprocessed) this.#followed.unprocessedFor = fault.error;
       this.endFailed(attempt, fault.outcome, fault.error);
       return;
     }
@@ -160,6 +183,25 @@ export class StreamCall extends Call implements StreamListener {
       noteLoad(attempt.node, headers, trailers, this.cluster.clock.now());
     }
     this.complete(outcome);
+  }
+
+  /**
+   * Nobody waits for it any more: its caller gave it up, its time ran out, or the transport could not read it. The latter
+   * closes no stream that does not stand yet, nor one of which all is here, and then nothing else would tell.
+   */
+  #deserted(reason: unknown): void {
+    const carried = this.#carried;
+    // Nor when it has read all: it is closed at once.
+    if (this.isOver || carried?.isRead === true) return;
+    const error = asConnectError(reason, Code.Canceled);
+    if (carried?.code !== undefined) {
+      this.ended(carried);
+      carried.stop(error);
+    } else if (error.code === Code.DeadlineExceeded && this.endsAt < Number.POSITIVE_INFINITY) {
+      this.expire(this.endsAt);
+    } else {
+      this.abort(error);
+    }
   }
 
   #outcomeOf({ attempt, status, headers, trailers }: CarriedStream): Outcome {

@@ -26,8 +26,9 @@ export interface HttpCheckOptions extends PollOptions {
   readonly statuses?: readonly (number | readonly [from: number, to: number])[] | undefined;
   /**
    * `"own"` (default): each probe makes a connection and closes it. `"shared"`: probes go over the balancer's own pool
-   * as calls do, which costs no handshake; one that gets no connection within `timeoutMs` then says nothing. A Cluster
-   * without a Balancer has none to share, and its probes make their own.
+   * as calls do, which costs no handshake; one that gets no connection within `timeoutMs` then says nothing. Nodes that
+   * speak HTTP/2 without TLS need it, as a connection of a probe's own speaks HTTP/1.1. A Cluster without a transport has
+   * none to share, nor has one of grpc-js, and its probes make their own.
    */
   readonly connection?: "own" | "shared" | undefined;
 }

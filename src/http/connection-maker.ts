@@ -3,9 +3,9 @@
  * while after the node or this process said that it is too much.
  */
 import type { Socket } from "node:net";
+import type { ConnectionLimits, LimitWaiter } from "../cluster/connection-limits.ts";
 import { exponentialMs } from "../core/backoff.ts";
 import type { Clock, Timer } from "../core/clock.ts";
-import type { ConnectionLimits, LimitWaiter } from "./connection-limits.ts";
 import type { Connect } from "./connector.ts";
 
 /** How long no connection is made to a node that sent ENHANCE_YOUR_CALM, doubling while it goes on. */

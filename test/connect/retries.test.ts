@@ -108,6 +108,23 @@ test("a refused stream is sent to another node, though the method may not run tw
   expect(refusing.streams).toBeGreaterThanOrEqual(3);
 });
 
+test.each(protocolNames)(
+  "%s: a stream that was refused is Unavailable, so that it may be sent again",
+  async (name) => {
+    await using refusing = await startRawServer((stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM));
+    await using shop = connectBalancer({ name: "shop", discovery: [refusing.address] });
+    const client = protocols[name](shop.transportOptions);
+    const read = async (): Promise<void> => {
+      for await (const _message of client.list(ask()));
+    };
+    await expect(read()).rejects.toMatchObject({
+      code: Code.Unavailable,
+      rawMessage: expect.stringMatching(/REFUSED_STREAM, unprocessed$/),
+    });
+    expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 1 });
+  },
+);
+
 test("a stream that was reset is not sent again where the method may not run twice", async () => {
   await using resetting = await startRawServer((stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
   await using server = await startShop();
