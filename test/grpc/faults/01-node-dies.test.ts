@@ -22,7 +22,11 @@ test("a killed node fails no call that may be retried, and is left alone", async
   await backend.kill();
   const results = await driving;
   const { ours } = results;
-  const cut = recorder.endsOn(address).filter(({ at, reason }) => at >= killedAt && reason === "reset");
+  const cut = recorder
+    .endsOn(address)
+    .filter(
+      ({ at, durationMs, outcome }) => at - durationMs <= killedAt && at > killedAt && outcome === "failure",
+    );
   const [out] = recorder.changesTo(address, "down", "ejected");
   const late = recorder.startsOn(address).filter(({ at }) => at > (out?.at ?? 0) + 100);
   printFigure(

@@ -6,7 +6,7 @@ import { first } from "../../support/service.ts";
 import { failures, startShop } from "../support/shop.ts";
 
 /** For each of the three. */
-const rate = 333;
+const rate = 250;
 /** Failures in a row that take a node out by default. */
 const consecutive = 5;
 

@@ -5,7 +5,7 @@ import { first } from "../../support/service.ts";
 import { describePeers, startShop } from "../support/shop.ts";
 
 /** For each of the three. */
-const rate = 333;
+const rate = 200;
 
 test("a slow node hardly shows in what callers see", async () => {
   await using shop = await startShop();
@@ -31,7 +31,10 @@ test("a slow node hardly shows in what callers see", async () => {
   );
   expect(met, "calls that the slow node got").toBeGreaterThan(0);
   expect(ours.failed, ours.describeFailures()).toHaveLength(0);
-  // Well below the 200 ms of the slow node it is the machine that is measured.
-  expect(own).toBeLessThanOrEqual(Math.max(2 * was, 100));
+  expect(met, "half of what is its turn").toBeLessThanOrEqual(
+    (0.5 * ours.calls.length) / shop.backends.length,
+  );
+  // Looser than the mark: up to the 200 ms of the slow node it is the machine that is measured.
+  expect(own).toBeLessThanOrEqual(Math.max(4 * was, 200));
   expect(plain.percentile(0.95)).toBeGreaterThan(200);
 });

@@ -8,7 +8,7 @@ import { statisticsOf } from "../support/channelz.ts";
 import { describePeers, failures, type System, startShop } from "../support/shop.ts";
 
 /** For each of the three. */
-const rate = 333;
+const rate = 200;
 const warmNodes = 4;
 const coldMs = 100;
 
@@ -46,7 +46,7 @@ test("a cold node gets at most a quarter of its share in its first second", asyn
   expect(mine, "calls that met the cold node").toBeGreaterThan(0);
   expect(got("plain"), "calls of round_robin that met it").toBeGreaterThan(2 * mine);
   // Looser than the mark: a busy machine may hold a single call up for longer.
-  expect(first - joinedAt).toBeLessThanOrEqual(500);
+  expect(first - joinedAt).toBeLessThanOrEqual(1_000);
   expect(share).toBeLessThanOrEqual(0.25);
   expect(results.ours.failed, results.ours.describeFailures()).toHaveLength(0);
 

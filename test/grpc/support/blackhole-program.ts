@@ -43,6 +43,7 @@ await using shop = await startShop({
   // leastCost() would avoid the node for long after: this one goes on trying it.
   options: {
     policy: roundRobin(),
+    connections: {},
     retry: { methods: [getOrder.path] },
     health: { ejection: { baseMs: 500, maxMs: 500 } },
   },

@@ -25,8 +25,15 @@ export class LeavingNode {
     this.#left = left;
   }
 
-  /** @param worked told of each call that it answers, with its metadata. */
-  static async start(workMs: number, worked: (headers: IncomingHttpHeaders) => void): Promise<LeavingNode> {
+  /**
+   * @param idleMs see `startRawPeer`.
+   * @param worked told of each call that it answers, with its metadata.
+   */
+  static async start(
+    workMs: number,
+    idleMs: number,
+    worked: (headers: IncomingHttpHeaders) => void,
+  ): Promise<LeavingNode> {
     const inflight = new Set<ServerHttp2Stream>();
     const left = new WeakSet<ServerHttp2Session>();
     const peer = await startRawPeer((stream, headers) => {
@@ -38,7 +45,7 @@ export class LeavingNode {
         worked(headers);
         answerWell(stream);
       }, workMs);
-    });
+    }, idleMs);
     return new LeavingNode(peer, inflight, left);
   }
 

@@ -26,13 +26,17 @@ export interface LeavingPlan {
   readonly nodes: number;
   /** How long a call takes. */
   readonly workMs: number;
-  readonly everyMs: number;
+  /** How often one of them leaves. */
+  readonly everyMs?: number;
+  /** How long a connection may be unused before it is ended. Default 0: for ever. */
+  readonly idleMs?: number;
 }
 
 const program = new URL("./leaving-program.ts", import.meta.url);
 
-export async function startLeavingNodes({ nodes, workMs, everyMs }: LeavingPlan): Promise<LeavingNodes> {
-  const child = fork(program, [nodes, workMs, everyMs].map(String), { execArgv: [] });
+export async function startLeavingNodes(plan: LeavingPlan): Promise<LeavingNodes> {
+  const { nodes, workMs, everyMs = 0, idleMs = 0 } = plan;
+  const child = fork(program, [nodes, workMs, everyMs, idleMs].map(String), { execArgv: [] });
   const ended = once(child, "exit");
   const [addresses] = (await once(child, "message")) as [readonly string[]];
   return {

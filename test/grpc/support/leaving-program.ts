@@ -5,11 +5,11 @@
 import { LeavingNode } from "./leaving-node.ts";
 import type { LeavingCounts } from "./leaving-nodes.ts";
 
-const [count, workMs, everyMs] = process.argv.slice(2).map(Number);
+const [count = 0, workMs = 0, everyMs = 0, idleMs = 0] = process.argv.slice(2).map(Number);
 const worked = new Map<string, number>();
 const nodes = await Promise.all(
-  Array.from({ length: count ?? 0 }, () =>
-    LeavingNode.start(workMs ?? 0, (headers) => {
+  Array.from({ length: count }, () =>
+    LeavingNode.start(workMs, idleMs, (headers) => {
       const key = String(headers["x-key"]);
       worked.set(key, (worked.get(key) ?? 0) + 1);
     }),

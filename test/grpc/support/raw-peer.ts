@@ -16,8 +16,10 @@ export interface RawPeer extends AsyncDisposable {
   readonly connections: number;
 }
 
+/** @param idleMs how long a connection that was used may then be unused before it is ended by a GOAWAY; 0 for ever. */
 export async function startRawPeer(
   handle: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
+  idleMs = 0,
 ): Promise<RawPeer> {
   const sessions = new Set<ServerHttp2Session>();
   let connections = 0;
@@ -31,6 +33,9 @@ export async function startRawPeer(
   server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
     // A test that refuses or loses streams knows that they end so.
     stream.on("error", () => {});
+    const { session } = stream;
+    if (idleMs > 0 && session?.listenerCount("timeout") === 0)
+      session.setTimeout(idleMs, () => session.close());
     handle(stream, headers);
   });
   server.listen(0, "127.0.0.1");

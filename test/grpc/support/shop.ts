@@ -19,6 +19,9 @@ export type System = (typeof systems)[number];
 /** One thing for each of the systems that are compared; "hardened" is round_robin with retryPolicy and keepalive. */
 export type Each<Thing> = Readonly<Record<System, Thing>>;
 
+/** Where it is not about pings: a process that is starved for half a second would take its connections for dead. */
+const patient = { pingTimeoutMs: 5_000 };
+
 export interface Shop extends AsyncDisposable {
   readonly backends: GrpcBackend[];
   readonly balancer: GrpcBalancer;
@@ -56,7 +59,7 @@ export async function startShop(plan: ShopPlan = {}): Promise<Shop> {
   discovery?.set(addresses);
   const announced = discovery ?? addresses;
   const { balancer, client: ours } = stack.use(
-    balance(announced, { retry: { methods: [getOrder.path] }, ...options }),
+    balance(announced, { retry: { methods: [getOrder.path] }, connections: patient, ...options }),
   );
   const recorder = stack.use(new Recorder(balancer.name));
   await connected(ours);
