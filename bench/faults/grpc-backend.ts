@@ -13,10 +13,16 @@ export interface GrpcBehaviour {
   readonly status: number;
 }
 
+export interface GrpcBackend extends Instance {
+  /** SIGTERM: a GOAWAY on each connection; calls that have arrived are answered. Resolves when the process is gone. */
+  terminate(): Promise<void>;
+  restart(): Promise<GrpcBackend>;
+}
+
 const program = new URL("./grpc-server.ts", import.meta.url);
 
 /** @param port 0 for one that is free. */
-export async function startGrpcBackend(behaviour: Partial<GrpcBehaviour>, port = 0): Promise<Instance> {
+export async function startGrpcBackend(behaviour: Partial<GrpcBehaviour>, port = 0): Promise<GrpcBackend> {
   const child = fork(program, [String(port)], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     execArgv: [],
@@ -24,6 +30,12 @@ export async function startGrpcBackend(behaviour: Partial<GrpcBehaviour>, port =
   const [{ port: bound }] = await nextReply(child, "listening");
   await configure(child, behaviour);
   let current = behaviour;
+  const end = async (signal: "SIGKILL" | "SIGTERM"): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill(signal);
+    await gone;
+  };
   return {
     address: `127.0.0.1:${bound}`,
     pid: child.pid as number,
@@ -31,12 +43,8 @@ export async function startGrpcBackend(behaviour: Partial<GrpcBehaviour>, port =
       current = { ...current, ...change };
       await configure(child, change);
     },
-    async kill() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const gone = once(child, "exit");
-      child.kill("SIGKILL");
-      await gone;
-    },
+    kill: () => end("SIGKILL"),
+    terminate: () => end("SIGTERM"),
     freeze() {
       child.kill("SIGSTOP");
     },

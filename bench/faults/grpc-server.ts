@@ -12,6 +12,7 @@ const behaviour: { -readonly [Key in keyof GrpcBehaviour]: GrpcBehaviour[Key] } 
 const queue: (() => void)[] = [];
 const body: Buffer = Buffer.from(JSON.stringify({ pid: process.pid, bytesReceived: 0 }));
 let busy = 0;
+const server: Server = new Server();
 
 /** Runs `work` when a worker is free, which then takes `workMs`. */
 function whenWorkerFree(work: () => void): void {
@@ -43,12 +44,12 @@ process.on("message", (message: BackendMessage) => {
   Object.assign(behaviour, message.behaviour);
   reply({ kind: "configured" });
 });
+process.on("SIGTERM", () => server.tryShutdown(() => process.exit(0)));
 // Nobody is left to stop it.
 process.on("disconnect", () => process.exit(0));
 // It may have gone before this file was loaded.
 if (!process.connected) process.exit(0);
 
-const server = new Server();
 server.addService({ getOrder }, { getOrder: handle });
 server.bindAsync(
   `127.0.0.1:${Number(process.argv[2] ?? 0)}`,

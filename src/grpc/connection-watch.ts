@@ -45,6 +45,9 @@ export class ConnectionWatch {
   readonly #pingMs: number;
   #timer: Timer | undefined = undefined;
   #timedOut = false;
+  #begunAt = 0;
+  /** Of this process's own event loop, when it began. */
+  #blockedBeforeMs = 0;
 
   constructor(service: GrpcService, key: string, subchannel: Subchannel, dial: Dial) {
     this.#service = service;
@@ -84,15 +87,29 @@ export class ConnectionWatch {
   }
 
   #begin(): void {
-    const { clock, options } = this.#service.cluster;
-    const { connectMs } = options.timeouts;
+    const { clock, lag, options } = this.#service.cluster;
+    const now = clock.now();
+    lag.start(now);
+    this.#begunAt = now;
+    this.#blockedBeforeMs = lag.blockedMs(now);
     this.#timedOut = false;
     this.#dial.begin();
-    this.#timer = clock.schedule(() => {
-      if (this.#subchannel.getConnectivityState() !== CONNECTING) return;
-      this.#timedOut = true;
-      this.#dial.giveUp(new Error(`${this.#key} gave no connection within ${connectMs} ms`));
-    }, connectMs);
+    this.#timer = clock.schedule(() => this.#expire(), options.timeouts.connectMs);
+  }
+
+  #expire(): void {
+    if (this.#subchannel.getConnectivityState() !== CONNECTING) return;
+    const { clock, lag, options } = this.#service.cluster;
+    const { connectMs } = options.timeouts;
+    const now = clock.now();
+    // While this process was blocked it could not have seen the connection made; the node gets that time back.
+    const elapsedMs = now - this.#begunAt - (lag.blockedMs(now) - this.#blockedBeforeMs);
+    if (elapsedMs < connectMs - 1) {
+      this.#timer = clock.schedule(() => this.#expire(), Math.max(1, connectMs - elapsedMs));
+      return;
+    }
+    this.#timedOut = true;
+    this.#dial.giveUp(new Error(`${this.#key} gave no connection within ${connectMs} ms`));
   }
 
   /**

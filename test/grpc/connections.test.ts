@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { credentials, Metadata, ServerCredentials, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { collect } from "../../src/core/observation.ts";
@@ -12,6 +13,7 @@ import { grpcBalancer } from "../../src/grpc/index.ts";
 import { list, type Policy, roundRobin } from "../../src/index.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { Recorder } from "../support/recorder.ts";
+import { statisticsOf } from "./support/channelz.ts";
 import { balance, connected, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
 import { methods, startServer, startServers } from "./support/servers.ts";
 
@@ -33,6 +35,18 @@ test("beside a mute peer calls go to the node that answers", async () => {
   await using good = await startServer();
   await using balanced = balance([mute.address, good.address], { timeouts: { connectMs: 300 } });
   expect(tally(await inTurn(20, () => balanced.client.get()))).toEqual(new Map([[good.port, 20]]));
+});
+
+test("a connection that this process was too busy to see made is not given up", async () => {
+  await using server = await startServer();
+  await using balanced = balance([server.address], { timeouts: { connectMs: 200 } });
+  using recorder = new Recorder(balanced.balancer.name);
+  const call = balanced.client.get();
+  // Until the connection is being made.
+  while (statisticsOf(balanced.client).size === 0) await nextTurn();
+  for (const endsAt = performance.now() + 600; performance.now() < endsAt; );
+  expect(await call).toBe(server.port);
+  expect(recorder.changesTo(`http://${server.address}`, "down")).toHaveLength(0);
 });
 
 test("a node that is not there is down at once, and is called as soon as it is back", async () => {

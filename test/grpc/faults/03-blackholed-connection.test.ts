@@ -1,52 +1,49 @@
-/** Fault 3 over gRPC: a live connection goes silent, while new ones are made as ever. */
-import { setTimeout as sleep } from "node:timers/promises";
+/** Fault 3 over gRPC: a live connection goes dead without a word, as when a host loses its power or a firewall forgets. */
 import { expect, test } from "vitest";
-import { startFaultProxy } from "../../../src/testing/fault-proxy.ts";
+import { runChild } from "../../support/child.ts";
 import { count, ms, printFigure } from "../../support/figure.ts";
-import { balance, inTurn, openRoundRobin } from "../support/clients.ts";
-import { methods, startServers } from "../support/servers.ts";
+import type { BlackholedSystem, BlackholeReport } from "../support/blackhole-program.ts";
+import { describePeers } from "../support/shop.ts";
 
-test("a silent connection is retired by an unanswered PING and never used again", async () => {
-  await using servers = await startServers(2);
-  await using proxy = await startFaultProxy({ target: String(servers[0]?.address) });
-  const addresses = [proxy.address.replace("http://", ""), String(servers[1]?.address)];
-  await using balanced = balance(addresses, { retry: { methods: [methods.get.path] } });
-  using plain = await openRoundRobin(addresses);
-  using hardened = await openRoundRobin(addresses, { hardened: true });
-  await inTurn(10, () => balanced.client.get());
-  await inTurn(10, () => plain.get());
-  await inTurn(10, () => hardened.get());
-  expect(proxy.accepted).toBeGreaterThanOrEqual(3);
+/** For each of the three. */
+const rate = 150;
+const retiredMs = 1_500;
 
-  const before = proxy.accepted;
-  await proxy.set({ kind: "stall" });
-  const silentAt = performance.now();
-  const took: number[] = [];
-  const lost = { ours: 0, plain: 0, hardened: 0 };
-  const calls: Promise<unknown>[] = [];
-  while (performance.now() < silentAt + 2_500) {
-    const startedAt = performance.now();
-    calls.push(
-      balanced.client.get({ deadline: Date.now() + 4_000 }).then(
-        () => took.push(performance.now() - startedAt),
-        () => lost.ours++,
-      ),
-      plain.get({ deadline: Date.now() + 2_000 }).catch(() => lost.plain++),
-      hardened.get({ deadline: Date.now() + 2_000 }).catch(() => lost.hardened++),
-    );
-    await sleep(20);
-  }
-  await Promise.all(calls);
-  const slowest = Math.max(...took);
+test("a blackholed connection fails no call, and is retired by an unanswered PING and never used again", async () => {
+  const { report } = await runChild<BlackholeReport>("../grpc/support/blackhole-program.ts", {
+    ownNetwork: true,
+    arguments: [String(rate)],
+    limitMs: 40_000,
+  });
+  const { ours, plain, hardened } = report;
   printFigure(
     "3 blackholed connection over gRPC",
-    `slowest call ${ms(slowest)}: retired and made good (pass: 1,500 ms, and a retry)`,
-    `failed ${lost.ours} of ${count(took.length + lost.ours)} (pass: 0), round_robin ${lost.plain}, with retryPolicy and keepalive ${lost.hardened}`,
-    `new connections to it: ${proxy.accepted - before}`,
+    `${ours.failed} of ${count(ours.calls)} failed (pass: 0), slowest ${ms(ours.slowestMs)}`,
+    `its connection was retired ${retired(ours)} (pass: ${ms(retiredMs)})`,
+    `${report.inflight} calls were in flight on it, ${report.cut} ended with it`,
+    `${report.droppedPackets} packets vanished`,
+    `calls sent to it afterwards: ${report.late} (pass: 0)`,
+    `calls it answered later: ${report.answeredLater}, over a new connection`,
+    describePeers({ plain: describe(plain), hardened: describe(hardened) }),
   );
-  expect(lost.plain, "calls that the silence met").toBeGreaterThan(0);
-  expect(slowest, "a call that the silence caught").toBeGreaterThan(500);
-  expect(lost.ours).toBe(0);
-  // Between two pings of a second, half a second of waiting, and what the machine adds.
-  expect(slowest).toBeLessThanOrEqual(2_000);
+  expect(report.inflight, "calls that the fault hit").toBeGreaterThanOrEqual(2);
+  expect(report.cut, "calls that ended with the connection").toBeGreaterThanOrEqual(2);
+  expect(report.droppedPackets).toBeGreaterThan(0);
+  expect(plain.failed, "calls of round_robin that the fault hit").toBeGreaterThanOrEqual(2);
+  expect(ours.failed, ours.failures).toBe(0);
+  // The mark, and what a busy machine adds.
+  expect(ours.retiredMs ?? Number.POSITIVE_INFINITY).toBeLessThanOrEqual(retiredMs + 500);
+  expect(report.late).toBe(0);
+  expect(report.answeredLater).toBeGreaterThan(0);
+  expect(ours).toMatchObject({ oldConnections: 0, newConnections: 1 });
+  // Without keepalive it is still there, and is used as if nothing had been.
+  expect(plain).toMatchObject({ retiredMs: null, oldConnections: 1, newConnections: 0 });
 });
+
+function retired({ retiredMs: after }: BlackholedSystem): string {
+  return after === null ? "never" : `after ${ms(after)}`;
+}
+
+function describe(system: BlackholedSystem): string {
+  return `${system.failed} of ${count(system.calls)} failed, connection retired ${retired(system)}`;
+}

@@ -86,34 +86,6 @@ export function balance(
   };
 }
 
-const roundRobin = { loadBalancingConfig: [{ round_robin: {} }] };
-const retryPolicy = {
-  maxAttempts: 3,
-  initialBackoff: "0.025s",
-  maxBackoff: "0.25s",
-  backoffMultiplier: 2,
-  retryableStatusCodes: ["UNAVAILABLE"],
-};
-
-/**
- * grpc-js' round_robin over fixed addresses, for comparison: as it comes, or with a retryPolicy and keepalive. It shares
- * no connection with any other.
- */
-export async function openRoundRobin(
-  addresses: readonly string[],
-  { hardened = false, options = {} }: { readonly hardened?: boolean; readonly options?: ClientOptions } = {},
-): Promise<OrdersClient> {
-  const methodConfig = [{ name: [{ service: "shop.Orders" }, { service: "bench.Orders" }], retryPolicy }];
-  const client = new OrdersClient(`ipv4:${addresses.join(",")}`, credentials.createInsecure(), {
-    "grpc.use_local_subchannel_pool": 1,
-    "grpc.service_config": JSON.stringify(hardened ? { ...roundRobin, methodConfig } : roundRobin),
-    ...(hardened ? { "grpc.keepalive_time_ms": 1_000, "grpc.keepalive_timeout_ms": 500 } : {}),
-    ...options,
-  });
-  await connected(client);
-  return client;
-}
-
 /** Resolves when the client's channel has a connection. */
 export function connected(client: Client, timeoutMs = 5_000): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,45 +1,52 @@
 /**
  * A gRPC service for a fault test: processes, a balanced channel over them, and beside it grpc-js' round_robin as it
- * comes, and with all that it offers against faults. All three are driven in the same run.
+ * comes, and with all that it offers against faults. Each test drives all three.
  */
-import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
-import { startGrpcBackend } from "../../../bench/faults/grpc-backend.ts";
-import { getOrder } from "../../../bench/faults/grpc-method.ts";
-import type { Instance } from "../../../bench/faults/instance.ts";
-import { type GrpcBalancer, type GrpcBalancerOptions, grpcBalancer } from "../../../src/grpc/index.ts";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type GrpcBackend, startGrpcBackend } from "../../../bench/faults/grpc-backend.ts";
+import { askForOrder, getOrder } from "../../../bench/faults/grpc-method.ts";
+import type { GrpcBalancer, GrpcBalancerOptions } from "../../../src/grpc/index.ts";
+import type { ListDiscovery } from "../../../src/index.ts";
 import { type DriveOptions, type DriveResult, drive } from "../../support/drive.ts";
 import { count } from "../../support/figure.ts";
 import { Recorder } from "../../support/recorder.ts";
-import { connected, openRoundRobin } from "./clients.ts";
+import { statisticsOf } from "./channelz.ts";
+import { balance, connected, type OrdersClient } from "./clients.ts";
+import { openRoundRobin } from "./round-robin.ts";
 
-/** How long a call may take in all: what tells a hang from a slow answer. */
-export const totalMs = 2_000;
-const message = Buffer.from(JSON.stringify({ id: 42 }));
-export type Results = Readonly<Record<"ours" | "plain" | "hardened", DriveResult>>;
+export const systems = ["ours", "plain", "hardened"] as const;
+export type System = (typeof systems)[number];
+/** One thing for each of the systems that are compared; "hardened" is round_robin with retryPolicy and keepalive. */
+export type Each<Thing> = Readonly<Record<System, Thing>>;
+
+/** Where it is not about pings: a process that is starved for half a second would take its connections for dead. */
+const patient = { pingTimeoutMs: 5_000 };
 
 export interface Shop extends AsyncDisposable {
-  readonly backends: Instance[];
+  readonly backends: GrpcBackend[];
   readonly balancer: GrpcBalancer;
+  /** Of ours. */
   readonly recorder: Recorder;
-  call(client: Client): Promise<void>;
-  readonly ours: Client;
-  /** Drives all three at the same rate. */
-  drive(options: DriveOptions): Promise<Results>;
+  readonly clients: Each<OrdersClient>;
+  /** Drives all three side by side, each at the rate. */
+  drive(options: DriveOptions): Promise<Each<DriveResult>>;
 }
 
 export interface ShopPlan {
   readonly nodes?: number;
   readonly workMs?: number;
   readonly workers?: number;
+  /** How long a call may take in all. Default 10 s: a busy machine may take its time, and most faults show at once. */
+  readonly callMs?: number;
   readonly options?: Omit<GrpcBalancerOptions, "name" | "discovery">;
-  /** Made from the addresses; by default they stay announced whatever happens. */
-  readonly discover?: (addresses: readonly string[]) => GrpcBalancerOptions["discovery"];
+  /** Is given the addresses, and what all three then follow; by default they stay announced whatever happens. */
+  readonly discovery?: ListDiscovery;
 }
 
-export async function startShop(name: string, plan: ShopPlan = {}): Promise<Shop> {
-  const { nodes = 5, workMs = 5, workers = 100, options = {}, discover = (addresses) => addresses } = plan;
+export async function startShop(plan: ShopPlan = {}): Promise<Shop> {
+  const { nodes = 5, workMs = 5, workers = 100, callMs = 10_000, options = {}, discovery } = plan;
   await using stack = new AsyncDisposableStack();
-  const backends: Instance[] = [];
+  const backends: GrpcBackend[] = [];
   stack.defer(async () => {
     await Promise.all(backends.map((backend) => backend.kill()));
   });
@@ -49,59 +56,62 @@ export async function startShop(name: string, plan: ShopPlan = {}): Promise<Shop
     }),
   );
   const addresses = backends.map(({ address }) => address);
-  const recorder = stack.use(new Recorder(name));
-  const balancer = stack.use(
-    grpcBalancer({ name, discovery: discover(addresses), retry: { methods: [getOrder.path] }, ...options }),
+  discovery?.set(addresses);
+  const announced = discovery ?? addresses;
+  const { balancer, client: ours } = stack.use(
+    balance(announced, { retry: { methods: [getOrder.path] }, connections: patient, ...options }),
   );
-  const ours = new Client(balancer.target, credentials.createInsecure(), balancer.channelOptions);
-  stack.defer(() => ours.close());
+  const recorder = stack.use(new Recorder(balancer.name));
   await connected(ours);
-  const plain = stack.use(await openRoundRobin(addresses));
-  const hardened = stack.use(await openRoundRobin(addresses, { hardened: true }));
+  const plain = stack.use(await openRoundRobin(announced));
+  const hardened = stack.use(await openRoundRobin(announced, { hardened: true }));
+  const clients = { ours, plain, hardened };
   const started = stack.move();
   return {
     backends,
     balancer,
     recorder,
-    call,
-    ours,
-    async drive(driving) {
-      const [first, second, third] = await Promise.all([
-        drive(driving, () => call(ours)),
-        drive(driving, () => call(plain)),
-        drive(driving, () => call(hardened)),
-      ]);
-      return { ours: first, plain: second, hardened: third };
-    },
+    clients,
+    drive: (driving) => ofEach((system) => drive(driving, () => askForOrder(clients[system], callMs))),
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
 }
 
-function call(client: Client): Promise<void> {
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
-      getOrder.path,
-      getOrder.requestSerialize,
-      getOrder.responseDeserialize,
-      message,
-      new Metadata(),
-      { deadline: Date.now() + totalMs },
-      (error: ServiceError | null) => (error === null ? resolve() : reject(error)),
-    );
-  });
+/** Makes one for each system, side by side. */
+export async function ofEach<Thing>(make: (system: System) => Promise<Thing>): Promise<Each<Thing>> {
+  const [ours, plain, hardened] = await Promise.all([make("ours"), make("plain"), make("hardened")]);
+  return { ours, plain, hardened };
 }
 
-/** What failed of the calls of all three, for a figure. */
-export function failures({ ours, plain, hardened }: Results): readonly string[] {
-  return [
-    `round_robin ${plain.failed.length}, with retryPolicy and keepalive ${hardened.failed.length} of ${count(ours.calls.length)} each`,
-  ];
+/** What became of the other two's calls, for a figure. */
+export function describePeers({ plain, hardened }: Omit<Each<string>, "ours">): string {
+  return `round_robin ${plain}, with retryPolicy and keepalive ${hardened}`;
 }
 
-/** The node that has most calls in flight now. */
-export function busiest({ balancer, backends }: Shop): Instance {
-  const [node] = balancer.nodes.toSorted((left, right) => right.inflight - left.inflight);
-  const backend = backends.find(({ address }) => node?.address === `http://${address}`);
-  if (backend === undefined) throw new Error("there is no backend");
-  return backend;
+export function failures(results: Each<DriveResult>): string {
+  const failed = (system: System): string =>
+    `${results[system].failed.length} of ${count(results[system].calls.length)} failed`;
+  return describePeers({ plain: failed("plain"), hardened: failed("hardened") });
+}
+
+/**
+ * Waits until a backend has so many calls of each system in flight, so that what happens to it now happens to them.
+ *
+ * @returns it, and how many of ours it has.
+ * @throws Error when none has within 5 s.
+ */
+export async function findBusy(
+  { backends, clients }: Shop,
+  fewest: number,
+): Promise<{ readonly backend: GrpcBackend; readonly inflight: number }> {
+  for (const endsAt = performance.now() + 5_000; performance.now() < endsAt; ) {
+    // Right after the answers that have arrived were read: what is in flight then is not answered yet.
+    await nextTurn();
+    const statistics = systems.map((system) => statisticsOf(clients[system]));
+    for (const backend of backends) {
+      const counts = statistics.map((of) => of.get(backend.address)?.inflight ?? 0);
+      if (counts.every((inflight) => inflight >= fewest)) return { backend, inflight: counts[0] ?? 0 };
+    }
+  }
+  throw new Error(`no backend had ${fewest} calls of each in flight within 5 s`);
 }
