@@ -1,6 +1,6 @@
 /**
- * grpc-js' round_robin, for comparison: as it comes, or with all that it offers against faults, which is a retryPolicy and
- * keepalive.
+ * The round_robin of grpc-js, for comparison: as it comes, or with all that grpc-js offers against faults, which is a
+ * retryPolicy and keepalive.
  */
 import { credentials, experimental } from "@grpc/grpc-js";
 import { attempts, backoffMs } from "../../../bench/faults/plan.ts";
