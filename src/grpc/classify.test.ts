@@ -3,7 +3,7 @@ import { status } from "@grpc/grpc-js";
 import { expect, it } from "vitest";
 import { outcomeOfEnd } from "./classify.ts";
 
-const plain = { details: "", isRefused: false, isClosing: false, hadItsChance: false };
+const plain = { details: "", isRefused: false, isClosing: false, hadItsChance: false, wasBlocked: false };
 
 it.each([
   [
@@ -13,6 +13,12 @@ it.each([
   ],
   ["a refused stream of one that stays", { code: status.UNAVAILABLE, isRefused: true }, "failure reset"],
   ["a dropped connection", { code: status.UNAVAILABLE, details: "Connection dropped" }, "failure reset"],
+  [
+    "a connection dropped by a process that was blocked",
+    { code: status.UNAVAILABLE, details: "Connection dropped", wasBlocked: true },
+    "ignored shortage",
+  ],
+  ["a reset connection", { code: status.UNAVAILABLE, details: "read ECONNRESET" }, "failure reset"],
   ["a server's own UNAVAILABLE", { code: status.UNAVAILABLE, details: "full" }, "failure status"],
   [
     "a deadline with a fair chance",

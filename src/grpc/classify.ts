@@ -20,6 +20,8 @@ export function isFailure(code: number): boolean {
 }
 
 const dropped = failure("reset", "connection dropped");
+/** An unanswered PING, as a rule, whose answer this process did not come to read. */
+const droppedByUs = ignored("shortage", "connection dropped while this process was blocked");
 const refused = failure("reset", "stream refused");
 const goAway = ignored("closing", "GOAWAY");
 /** Our own doing: pings, as a rule. */
@@ -37,10 +39,13 @@ export interface AttemptEnd {
   readonly isClosing: boolean;
   /** The attempt had a fair part of the call's time: its running out is the node's doing. */
   readonly hadItsChance: boolean;
+  /** While the attempt lasted this process was blocked for longer than it waits for the answer to a PING. */
+  readonly wasBlocked: boolean;
 }
 
 /** Any status that a handler gives on purpose (NOT_FOUND, INVALID_ARGUMENT) is an answer. */
-export function outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance }: AttemptEnd): Outcome {
+export function outcomeOfEnd(end: AttemptEnd): Outcome {
+  const { code, details, isRefused, isClosing, hadItsChance, wasBlocked } = end;
   if (code === status.OK) return success;
   if (isRefused) return isClosing ? goAway : refused;
   if (code === status.CANCELLED) return cancelled;
@@ -50,7 +55,9 @@ export function outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance
       : ignored("deadline", "the call's time ran out");
   }
   // Texts of grpc-js' own, for what it has no code for.
-  if (code === status.UNAVAILABLE && details === "Connection dropped") return dropped;
+  if (code === status.UNAVAILABLE && details === "Connection dropped")
+    return wasBlocked ? droppedByUs : dropped;
+  if (code === status.UNAVAILABLE && /^(read|write) E[A-Z]+$/.test(details)) return failure("reset", details);
   if (code === status.RESOURCE_EXHAUSTED && isClosing && details.startsWith("Bandwidth exhausted"))
     return calm;
   if (code === status.RESOURCE_EXHAUSTED && details.startsWith("Received message larger than max")) {

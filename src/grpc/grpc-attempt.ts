@@ -29,6 +29,8 @@ export type Status = Parameters<Listener["onReceiveStatus"]>[0];
 
 /** REFUSED_STREAM (RFC 9113, section 7). */
 const refusedStream = 7;
+/** Of the time for a PING's answer: some of it may have passed before this process was blocked. */
+const blockedShare = 0.5;
 /** After so many answers without a load report only some are looked at for one. */
 const silentCalls = 16;
 const lookEvery = 8;
@@ -241,7 +243,19 @@ export class GrpcAttempt implements Deadline, Listener {
       hadItsChance = hadFairChance(waitedMs, now - startedAt, cluster.floorMs(now));
     }
     const isClosing = this.#subchannel.getConnectivityState() !== connectivityState.READY;
-    return outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance });
+    const wasBlocked = code === status.UNAVAILABLE && this.#wasBlocked();
+    return outcomeOfEnd({ code, details, isRefused, isClosing, hadItsChance, wasBlocked });
+  }
+
+  /**
+   * The time that grpc-js gives the answer to a PING goes on while this process is blocked, and is over before what has
+   * come is read. What a stream saw of that may be hours ago.
+   */
+  #wasBlocked(): boolean {
+    const { attempt } = this;
+    const { clock, lag, options } = this.#call.cluster;
+    const blockedMs = lag.blockedMs(clock.now()) - attempt.blockedAtStart;
+    return attempt.isTimed && blockedMs >= blockedShare * options.connections.pingTimeoutMs;
   }
 
   #end(outcome: Outcome): number {

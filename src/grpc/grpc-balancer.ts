@@ -23,8 +23,8 @@ import { addService, removeService } from "./services.ts";
 
 export type GrpcBalancerOptions = ClusterOptions;
 
-/** The most that `retry.attempts` takes. */
-const mostAttempts = 100;
+/** Twice the most that `retry.attempts` takes: see `GrpcRules`. */
+const mostAttempts = 200;
 
 /** What a client is given as its options. */
 export type GrpcChannelOptions = ClientOptions & {

@@ -26,6 +26,8 @@ import type { MethodConfig } from "./method-config.ts";
 import type { Method } from "./methods.ts";
 
 const noNodes: readonly Node[] = Object.freeze([]);
+/** The end of a whole call has none of what can befall an attempt. */
+const ofWhole = { isRefused: false, isClosing: false, hadItsChance: true, wasBlocked: false } as const;
 /** How a status tells grpc-js when to try again; negative for never (gRFC A6). */
 const pushback = "grpc-retry-pushback-ms";
 
@@ -50,6 +52,8 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   #addedPushback = false;
   /** What an attempt ended with whose time was up: as UNAVAILABLE, or grpc-js would not make it good. */
   timedOut: string | undefined = undefined;
+  /** Attempts that their nodes did not process, as the connection was being closed: these are not counted, up to as many. */
+  #passedOver = 0;
   /** Retries that were granted out of the budget. */
   #extras = 0;
   /** Of a hedged call: its next attempt is paid for. */
@@ -148,7 +152,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     if (latest === undefined) return;
     this.#latest = undefined;
     // An attempt that was picked and then not sent, as its connection had just gone, is told of by nobody.
-    if (!latest.isSent && this.methodConfig.hedgingPolicy === undefined) latest.abandon();
+    if (!latest.isSent && this.methodConfig.hedgingPolicy === undefined) {
+      latest.abandon();
+      this.#attempts--;
+    }
     this.#tried ??= [];
     if (!this.#tried.includes(latest.node)) this.#tried.push(latest.node);
     if (latest.isOver) return;
@@ -215,18 +222,19 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     const { cluster } = this;
     const asked = Number(ended.metadata.get(pushback)[0] ?? 0);
     const { number } = failed.attempt;
+    const { retry } = this.rules;
     const delayMs =
       asked >= 0 && outcome.reason !== "dependency"
         ? retryDelayMs(
             {
               outcome,
-              number,
+              number: number - this.#passedOver,
               unsent: isUnprocessed,
               repeatable: this.definition.mayRepeat && failed.mayEndLater,
               retryAfterMs: asked,
               remainingMs: this.endsAt - now,
             },
-            this.rules.retry,
+            retry,
             cluster.options.random,
           )
         : undefined;
@@ -234,6 +242,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     const isFree = outcome.reason === "closing";
     const isDenied = delayMs === undefined || (!isFree && !cluster.withdrawRetry(now));
     if (!isDenied && !isFree) this.#extras++;
+    if (isFree && isUnprocessed && this.#passedOver < retry.attempts) this.#passedOver++;
     ended.metadata.set(pushback, isDenied ? "-1" : String(Math.round(delayMs)));
     this.#addedPushback = true;
     // Without its code, grpc-js does not know that it could send the call again by itself.
@@ -309,6 +318,6 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   /** What the end says of the service. */
   #outcomeOf(code: number, details: string, isOwnFault: boolean): Outcome {
     if (isOwnFault) return ignored("call", details);
-    return outcomeOfEnd({ code, details, isRefused: false, isClosing: false, hadItsChance: true });
+    return outcomeOfEnd({ code, details, ...ofWhole });
   }
 }

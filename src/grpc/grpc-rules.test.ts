@@ -71,8 +71,8 @@ describe("whether a method may run twice", () => {
 
 it("tells grpc-js of as many attempts as the view has, and of none under its own policies", () => {
   const { rules } = serve();
-  expect(rules.methodConfig.retryPolicy?.maxAttempts).toBe(3);
-  expect(rules.with({ retry: { attempts: 7 } }).methodConfig.retryPolicy?.maxAttempts).toBe(7);
+  expect(rules.methodConfig.retryPolicy?.maxAttempts).toBe(6);
+  expect(rules.with({ retry: { attempts: 7 } }).methodConfig.retryPolicy?.maxAttempts).toBe(14);
   expect(rules.with({ retry: false }).methodConfig.retryPolicy).toBeUndefined();
   expect(
     rules.with({ retry: false }).with({ zone: "a" }).configOf(repeatable, 0).retryPolicy,

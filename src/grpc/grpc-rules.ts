@@ -35,7 +35,7 @@ export class GrpcRules {
     const { attempts } = rules.retry;
     // Under a policy of grpc-js' own nobody says of a failed attempt whether it may be made good.
     const repeats = attempts > 1 && !isGrpcPolicy(service.cluster.options.policy);
-    this.methodConfig = { name: [], ...(repeats ? { retryPolicy: retryPolicy(attempts) } : {}) };
+    this.methodConfig = { name: [], ...(repeats ? { retryPolicy: retryPolicy(2 * attempts) } : {}) };
   }
 
   /** @throws TypeError or RangeError that names the option and the value it got. */
@@ -88,7 +88,8 @@ export function rulesIn(options: MetadataOptions | InterceptorOptions): GrpcRule
 }
 
 /**
- * The waits are overruled by what each failed attempt asks for, and of whole seconds since grpc-js reads the text for each
+ * How often is decided with each failed attempt: one that its node did not process, in leaving, costs none of the call's,
+ * up to as many. The waits are overruled likewise, and of whole seconds since grpc-js reads the text for each
  * call; UNAVAILABLE is the one status that may be tried again.
  */
 function retryPolicy(maxAttempts: number): NonNullable<MethodConfig["retryPolicy"]> {

@@ -1,11 +1,13 @@
 /** Retries over gRPC: which calls are tried again, where, and within which limits. */
 import { once } from "node:events";
+import { constants } from "node:http2";
 import { Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { grpcPolicy } from "../../src/grpc/index.ts";
-import { ringHash, roundRobin } from "../../src/index.ts";
+import { type Policy, ringHash, roundRobin } from "../../src/index.ts";
 import { Recorder } from "../support/recorder.ts";
 import { balance, eventually, inTurn, tally } from "./support/clients.ts";
+import { startRawPeer } from "./support/raw-peer.ts";
 import { methods, startServer, startServers, type TestServer } from "./support/servers.ts";
 
 const get = methods.get.path;
@@ -248,6 +250,34 @@ test("a stream is not hedged, though its method may run twice", async () => {
     await once(stream.resume(), "end");
   }
   expect(begun).toBe(4);
+});
+
+test("nodes that pass a call over in leaving cost none of its attempts, up to as many", async () => {
+  let passed = 0;
+  const leave = () =>
+    startRawPeer((stream) => {
+      passed++;
+      stream.session?.goaway();
+      stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    });
+  await using one = await leave();
+  await using two = await leave();
+  await using three = await leave();
+  await using good = await startServer();
+  const goodLast: Policy = {
+    name: "goodLast",
+    build: (nodes) => ({
+      pick({ tried }) {
+        const left = nodes.filter((node) => !tried.includes(node));
+        return left.find(({ key }) => !key.endsWith(good.address)) ?? left[0];
+      },
+    }),
+  };
+  const addresses = [one, two, three, good].map(({ address }) => address);
+  const retry = { methods: [], attempts: 2, budget: false as const };
+  await using balanced = balance(addresses, { ...withoutEjection, policy: goodLast, retry });
+  await balanced.client.put();
+  expect(passed).toBe(3);
 });
 
 test("with one node left no second attempt is made beside the first", async () => {
