@@ -15,6 +15,12 @@ const { CONNECTING, IDLE, READY, TRANSIENT_FAILURE } = connectivityState;
 const strictestPingMs = 300_000;
 type Subchannel = ReturnType<experimental.SubchannelInterface["getRealSubchannel"]>;
 
+/** What is needed of grpc-js' own connection behind a subchannel: not public, the same in all of 1.14, and held by tests. */
+interface Transport {
+  keepaliveTimeMs: number;
+  clearKeepaliveTimeout(): void;
+}
+
 /** Each connection is watched once, however many leaves use it. */
 const watched: WeakMap<Subchannel, ConnectionWatch> = new WeakMap();
 
@@ -43,6 +49,7 @@ export class ConnectionWatch {
   readonly #subchannel: Subchannel;
   readonly #dial: Dial;
   readonly #pingMs: number;
+  #transport: Transport | undefined = undefined;
   #timer: Timer | undefined = undefined;
   #timedOut = false;
   #begunAt = 0;
@@ -66,9 +73,14 @@ export class ConnectionWatch {
     if (state === CONNECTING) {
       this.#begin();
     } else if (state === READY) {
+      // It is told of before it has its transport.
+      process.nextTick(() => {
+        this.#transport = transportOf(this.#subchannel);
+      });
       this.#dial.connected();
       if (node !== undefined) nodeSet.reached(node, clock.now());
     } else if (state === IDLE) {
+      this.#leave();
       process.nextTick(() => this.#calm());
     } else if (state === TRANSIENT_FAILURE && node !== undefined) {
       nodeSet.unreached(node, this.#outcome(message ?? ""), clock.now());
@@ -113,6 +125,18 @@ export class ConnectionWatch {
   }
 
   /**
+   * After a GOAWAY Node sends no PING any more, which grpc-js takes for a dead peer at the next one: it would drop the calls
+   * and streams that are to finish there.
+   */
+  #leave(): void {
+    const transport = this.#transport;
+    this.#transport = undefined;
+    if (transport === undefined) return;
+    transport.keepaliveTimeMs = -1;
+    transport.clearKeepaliveTimeout();
+  }
+
+  /**
    * A server that takes our pings for too many ends the connection (GOAWAY, ENHANCE_YOUR_CALM), and grpc-js then pings
    * half as often. From 1 s on that would be nine connections before grpc-go is content, so it is one step here.
    */
@@ -131,6 +155,10 @@ export class ConnectionWatch {
       outcome.kind !== "failure" || outcome.reason === "refused" || outcome.reason === "unreachable";
     return isPlain ? outcome : failure("connect", code);
   }
+}
+
+function transportOf(subchannel: Subchannel): Transport | undefined {
+  return (subchannel as unknown as { readonly transport?: Transport | null }).transport ?? undefined;
 }
 
 /** grpc-js tells it to those who ask for nothing else only when a connection changes, and then as it was before. */

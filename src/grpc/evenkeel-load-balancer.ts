@@ -158,7 +158,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
       return dropped(endedAs(status.DEADLINE_EXCEEDED, details));
     }
     if (this.#timer === undefined) this.#wakeIn(lookMs);
-    return this.#isWaiting(now) ? queued : unavailable(this.#describe());
+    return this.#isWaiting(now) ? queued : unavailable(this.#describe(), call.missed(now));
   }
 
   #unaffordable({ failed }: GrpcCall): experimental.PickResult {

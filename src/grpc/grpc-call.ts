@@ -6,7 +6,7 @@
  * to the picker for each attempt, and the same filters see the end of the whole: this one object is all of these, since
  * a call must cost little. It ends exactly once, whatever becomes of its attempts.
  */
-import { type experimental, type Metadata, status } from "@grpc/grpc-js";
+import { type experimental, Metadata, status } from "@grpc/grpc-js";
 import { publishCallEnd, publishCallStart, publishRetry } from "../cluster/call-events.ts";
 import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
@@ -14,7 +14,7 @@ import type { TrialCall } from "../cluster/trials.ts";
 import type { CallPriority } from "../core/contracts.ts";
 import { callEnds } from "../core/events.ts";
 import type { Node } from "../core/node.ts";
-import { ignored, type Outcome } from "../core/outcome.ts";
+import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
 import { outcomeOfEnd } from "./classify.ts";
 import { Gate } from "./gate.ts";
@@ -26,6 +26,7 @@ import type { MethodConfig } from "./method-config.ts";
 import type { Method } from "./methods.ts";
 
 const noNodes: readonly Node[] = Object.freeze([]);
+const noNode = failure("connect", "no node");
 /** The end of a whole call has none of what can befall an attempt. */
 const ofWhole = { isRefused: false, isClosing: false, hadItsChance: true, wasBlocked: false } as const;
 /** How a status tells grpc-js when to try again; negative for never (gRFC A6). */
@@ -54,6 +55,8 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   timedOut: string | undefined = undefined;
   /** Attempts that their nodes did not process, as the connection was being closed: these are not counted, up to as many. */
   #passedOver = 0;
+  /** How often there was no node for it. */
+  #misses = 0;
   /** Retries that were granted out of the budget. */
   #extras = 0;
   /** Of a hedged call: its next attempt is paid for. */
@@ -197,6 +200,31 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return true;
   }
 
+  /** There is no node: says in the metadata of that status whether and when grpc-js picks again, as with attempts that failed. */
+  missed(now: number): Metadata {
+    const metadata = new Metadata();
+    // One with `waitForReady` does not end by this.
+    const isOther = this.isConfigured || this.methodConfig.hedgingPolicy !== undefined;
+    if (isOther || this.#metadata.getOptions().waitForReady === true) return metadata;
+    this.#misses++;
+    const { cluster, rules } = this;
+    const delayMs = retryDelayMs(
+      {
+        outcome: noNode,
+        number: this.#attempts - this.#passedOver + this.#misses,
+        unsent: false,
+        repeatable: true,
+        retryAfterMs: 0,
+        remainingMs: this.endsAt - now,
+      },
+      rules.retry,
+      cluster.options.random,
+    );
+    metadata.set(pushback, delayMs === undefined ? "-1" : String(Math.round(delayMs)));
+    this.#addedPushback = true;
+    return metadata;
+  }
+
   /** @param subchannel of the leaf, which has one. */
   attemptOn(
     { node, connection }: Leaf,
@@ -228,7 +256,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
         ? retryDelayMs(
             {
               outcome,
-              number: number - this.#passedOver,
+              number: number - this.#passedOver + this.#misses,
               unsent: isUnprocessed,
               repeatable: this.definition.mayRepeat && failed.mayEndLater,
               retryAfterMs: asked,

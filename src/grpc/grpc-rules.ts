@@ -88,9 +88,9 @@ export function rulesIn(options: MetadataOptions | InterceptorOptions): GrpcRule
 }
 
 /**
- * How often is decided with each failed attempt: one that its node did not process, in leaving, costs none of the call's,
- * up to as many. The waits are overruled likewise, and of whole seconds since grpc-js reads the text for each
- * call; UNAVAILABLE is the one status that may be tried again.
+ * How often is decided with each failed attempt and each pick without a node: an attempt that its node did not process, in
+ * leaving, costs none of the call's, up to as many. The waits are overruled likewise, and of whole seconds since grpc-js
+ * reads the text for each call; UNAVAILABLE is the one status that may be tried again.
  */
 function retryPolicy(maxAttempts: number): NonNullable<MethodConfig["retryPolicy"]> {
   return {

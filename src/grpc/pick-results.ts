@@ -9,8 +9,8 @@ type Ended = NonNullable<Result["status"]>;
 export const queued: Result = resultOf(PickResultType.QUEUE, null);
 
 /** Fails the attempt, which the retryPolicy may make good; with `waitForReady` the call waits. */
-export function unavailable(details: string): Result {
-  return resultOf(PickResultType.TRANSIENT_FAILURE, endedAs(status.UNAVAILABLE, details));
+export function unavailable(details: string, metadata?: Metadata): Result {
+  return resultOf(PickResultType.TRANSIENT_FAILURE, endedAs(status.UNAVAILABLE, details, metadata));
 }
 
 /** Ends the call, whatever its options say. */
@@ -18,8 +18,8 @@ export function dropped(ended: Ended): Result {
   return resultOf(PickResultType.DROP, ended);
 }
 
-export function endedAs(code: status, details: string): Ended {
-  return { code, details, metadata: new Metadata() };
+export function endedAs(code: status, details: string, metadata: Metadata = new Metadata()): Ended {
+  return { code, details, metadata };
 }
 
 function resultOf(pickResultType: experimental.PickResultType, ended: Ended | null): Result {

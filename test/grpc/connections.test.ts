@@ -210,6 +210,29 @@ test("no discovery yet: calls wait connectMs for it, then fail and say so", asyn
   expect(await waiting).toBe(server.port);
 });
 
+test("what is in flight when a server says goodbye finishes, however often pings are due meanwhile", async () => {
+  await using server = await startServer({
+    get: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("1")), 500),
+    list: (call) => void setTimeout(() => call.end(), 500),
+  });
+  await using balanced = balance([server.address], { connections: { pingMs: 50, pingTimeoutMs: 2_000 } });
+  const { path, requestSerialize, responseDeserialize } = methods.list;
+  const stream = balanced.client.makeServerStreamRequest(
+    path,
+    requestSerialize,
+    responseDeserialize,
+    Buffer.alloc(0),
+  );
+  const ended = once(stream.resume(), "end");
+  const answered = balanced.client.get();
+  await eventually("both have begun", () => server.calls.get("list") === 1 && server.gets === 1);
+  const { sessions } = server;
+  server.server.drain(server.address, 5_000);
+  expect(await answered).toBe(1);
+  await ended;
+  expect(sessions).toBe(1);
+});
+
 test("a stream on a removed node goes on for drainMs, and is then ended", async () => {
   await using servers = await startServers(2, { list: (call) => void call.write(Buffer.from("a")) });
   const nodes = list(servers.map(({ address }) => address));
