@@ -8,6 +8,7 @@ function setUp(pingMs = 1_000) {
   const socket = { bytesRead: 0 };
   const pings: ((error: Error | null) => void)[] = [];
   const session = {
+    closed: false,
     ping(first: unknown) {
       pings.push(first as (error: Error | null) => void);
       return true;
@@ -20,7 +21,7 @@ function setUp(pingMs = 1_000) {
     socket.bytesRead += 17;
     for (const callback of pings.splice(0)) callback(null);
   };
-  return { clock, socket, pings, deaths, pulse, answer };
+  return { clock, socket, session, pings, deaths, pulse, answer };
 }
 
 test("a peer that is heard is not asked", () => {
@@ -101,5 +102,15 @@ test("nothing is left when it is closed", () => {
   clock.advance(1_000);
   pulse.close();
   clock.advance(10_000);
+  expect(deaths).toHaveLength(0);
+});
+
+test("after a GOAWAY, when no PING can be sent, silence is no death", () => {
+  const { clock, session, pings, deaths, pulse } = setUp();
+  pulse.start();
+  clock.advance(500);
+  session.closed = true;
+  clock.advance(60_000);
+  expect(pings).toHaveLength(0);
   expect(deaths).toHaveLength(0);
 });

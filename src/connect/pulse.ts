@@ -25,7 +25,7 @@ export interface PulseOptions {
 
 export class Pulse {
   readonly #options: PulseOptions;
-  readonly #session: Pick<ClientHttp2Session, "ping">;
+  readonly #session: Pick<ClientHttp2Session, "ping" | "closed">;
   readonly #socket: Pick<Socket, "bytesRead">;
   readonly #onDead: (error: PingTimeoutError) => void;
   #bytesSeen = 0;
@@ -37,7 +37,7 @@ export class Pulse {
 
   constructor(
     options: PulseOptions,
-    session: Pick<ClientHttp2Session, "ping">,
+    session: Pick<ClientHttp2Session, "ping" | "closed">,
     socket: Pick<Socket, "bytesRead">,
     onDead: (error: PingTimeoutError) => void,
   ) {
@@ -94,6 +94,11 @@ export class Pulse {
   #ask(): void {
     const { pingMs, pingTimeoutMs, clock } = this.#options;
     this.#listen();
+    // After a GOAWAY Node sends no PING: the peer cannot be asked, and what it has not finished may go on.
+    if (this.#session.closed) {
+      this.#lookIn(pingMs);
+      return;
+    }
     let isOpen = true;
     const answered = (): void => {
       if (!isOpen) return;

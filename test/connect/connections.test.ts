@@ -83,6 +83,18 @@ test("a connection that its server takes leave of while it rests is closed", asy
   expect(server.connections).toBe(2);
 });
 
+test("a call that its server finishes after taking leave is waited for, however often pings are due", async () => {
+  await using server = await startShop();
+  const connections = { pingMs: 50, pingTimeoutMs: 100 };
+  await using shop = connectBalancer({ name: "shop", discovery: [server.address], connections });
+  const client = protocols.gRPC(shop.transportOptions);
+  const answered = client.buy(ask({ afterMs: 600 }));
+  await until("it has begun", () => server.counts.inflight === 1, 5_000);
+  for (const session of server.sessions) session.goaway();
+  await answered;
+  expect(server.connections).toBe(1);
+});
+
 test("certificates that are renewed while a connection is being made begin it anew, once", async () => {
   await using authority = await createAuthority();
   await using front = await startFront();
