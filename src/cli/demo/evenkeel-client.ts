@@ -1,10 +1,13 @@
 /** Calls through Evenkeel: a Balancer over a watched file, or etcd. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type AttemptStartEvent, Balancer, type NodeView } from "../../index.ts";
 import { type Client, count, expectGood, within } from "./client.ts";
 import type { Directory } from "./directory.ts";
 import { attemptMs, retryStatuses, totalMs } from "./options.ts";
 
+/** A watch that lost its registry comes back with pauses of up to 5 s. */
+const heardLimitMs = 10_000;
 const attemptChannel = "evenkeel:attempt:start";
 
 export class EvenkeelClient implements Client {
@@ -40,8 +43,16 @@ export class EvenkeelClient implements Client {
     return this.#balancer.nodes;
   }
 
-  announce(addresses: readonly string[]): Promise<void> {
-    return this.#directory.publish(addresses);
+  /** Resolves when it knows them, or has not heard of them for long. */
+  async announce(addresses: readonly string[]): Promise<void> {
+    await this.#directory.publish(addresses);
+    const endsAt = performance.now() + heardLimitMs;
+    while (!this.#knows(addresses) && performance.now() < endsAt) await sleep(20);
+  }
+
+  #knows(addresses: readonly string[]): boolean {
+    const known = new Set(this.views.map(({ address }) => address));
+    return addresses.every((address) => known.has(address));
   }
 
   async call(): Promise<void> {

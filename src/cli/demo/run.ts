@@ -79,9 +79,9 @@ export class Run {
         if (phase.id === registryDies) await this.directory.die();
         if (phase.id === registryIsBack) await this.directory.comeBack();
         onPhase();
-        const phaseEnd = sleep(this.options.phaseSeconds * 1_000);
         await Promise.all(lanes.map(({ service }) => phase.begin(service)));
-        await phaseEnd;
+        // A registry that was down may take its time to name those that join: what has begun is given the whole phase.
+        await sleep(this.options.phaseSeconds * 1_000);
         await Promise.all(lanes.map(({ service }) => phase.end(service)));
       }
     } finally {
