@@ -19,12 +19,13 @@ import { groups } from "./call-systems.ts";
 import type { ServerPorts } from "./servers.ts";
 import { median, quantile } from "./statistics.ts";
 
-const starts = 8;
+const starts = 6;
 /** Within one start. */
 const rounds = 10;
 /** Long enough for garbage collections to spread evenly over the blocks. */
 const callsPerBlock = 4_000;
-const warmUpCalls = 24_000;
+/** Until V8 has compiled what is called often: the CPU time of a call falls by half over the first 50,000. */
+const warmUpCalls = 64_000;
 const concurrency = 32;
 
 async function block(worker: ChildProcess, calls: number): Promise<number> {
