@@ -24,7 +24,7 @@ const starts = 6;
 const rounds = 10;
 /** Long enough for garbage collections to spread evenly over the blocks. */
 const callsPerBlock = 4_000;
-/** Until V8 has compiled what is called often: the CPU time of a call falls by half over the first 50,000. */
+/** Until V8 has compiled what is called often: the CPU time of a call falls by a third over the first 50,000. */
 const warmUpCalls = 64_000;
 const concurrency = 32;
 
