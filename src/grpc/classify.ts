@@ -39,7 +39,7 @@ export interface AttemptEnd {
   readonly isClosing: boolean;
   /** The attempt had a fair part of the call's time: its running out is the node's doing. */
   readonly hadItsChance: boolean;
-  /** While the attempt lasted this process was blocked for longer than it waits for the answer to a PING. */
+  /** While the attempt lasted this process was blocked for much of the time that a PING's answer is given, or longer. */
   readonly wasBlocked: boolean;
 }
 

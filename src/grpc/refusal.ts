@@ -3,16 +3,20 @@
  *
  * The status that a ConfigSelector may give has no text of its own. What a filter throws has, and comes before any pick.
  */
-import { type experimental, Metadata, status } from "@grpc/grpc-js";
+import { experimental, Metadata, status } from "@grpc/grpc-js";
 
 type Filter = experimental.Filter;
 type Config = ReturnType<experimental.ConfigSelector["invoke"]>;
 
-export class Refusal implements experimental.ConfigSelector, experimental.FilterFactory<Filter>, Filter {
+export class Refusal
+  extends experimental.BaseFilter
+  implements experimental.ConfigSelector, experimental.FilterFactory<Filter>
+{
   readonly #details: string;
   readonly #config: Config;
 
   constructor(details: string) {
+    super();
     this.#details = details;
     this.#config = {
       methodConfig: { name: [] },
@@ -32,23 +36,7 @@ export class Refusal implements experimental.ConfigSelector, experimental.Filter
     return this;
   }
 
-  sendMetadata(): Promise<Metadata> {
+  override sendMetadata(): Promise<Metadata> {
     return Promise.reject({ code: status.UNAVAILABLE, details: this.#details, metadata: new Metadata() });
-  }
-
-  receiveMetadata(metadata: Metadata): Metadata {
-    return metadata;
-  }
-
-  sendMessage<Message>(message: Promise<Message>): Promise<Message> {
-    return message;
-  }
-
-  receiveMessage(message: Promise<Buffer>): Promise<Buffer> {
-    return message;
-  }
-
-  receiveTrailers(ended: Parameters<Filter["receiveTrailers"]>[0]): ReturnType<Filter["receiveTrailers"]> {
-    return ended;
   }
 }

@@ -216,13 +216,7 @@ test("what is in flight when a server says goodbye finishes, however often pings
     list: (call) => void setTimeout(() => call.end(), 500),
   });
   await using balanced = balance([server.address], { connections: { pingMs: 50, pingTimeoutMs: 2_000 } });
-  const { path, requestSerialize, responseDeserialize } = methods.list;
-  const stream = balanced.client.makeServerStreamRequest(
-    path,
-    requestSerialize,
-    responseDeserialize,
-    Buffer.alloc(0),
-  );
+  const stream = balanced.client.list();
   const ended = once(stream.resume(), "end");
   const answered = balanced.client.get();
   await eventually("both have begun", () => server.calls.get("list") === 1 && server.gets === 1);
@@ -237,13 +231,7 @@ test("a stream on a removed node goes on for drainMs, and is then ended", async 
   await using servers = await startServers(2, { list: (call) => void call.write(Buffer.from("a")) });
   const nodes = list(servers.map(({ address }) => address));
   await using balanced = balance(nodes, { connections: { drainMs: 300 } });
-  const { path, requestSerialize, responseDeserialize } = methods.list;
-  const stream = balanced.client.makeServerStreamRequest(
-    path,
-    requestSerialize,
-    responseDeserialize,
-    Buffer.alloc(0),
-  );
+  const stream = balanced.client.list();
   stream.resume();
   const ended = once(stream, "error");
   await eventually("it has begun", () => balanced.balancer.nodes.some(({ inflight }) => inflight === 1));

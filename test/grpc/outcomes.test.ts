@@ -154,13 +154,7 @@ test("a stream is in flight until it ends, and its length is no latency", async 
   await using balanced = balance([server.address]);
   await inTurn(20, () => balanced.client.get());
   const latencyMs = balanced.balancer.nodes[0]?.latencyMs ?? 0;
-  const { path, requestSerialize, responseDeserialize } = methods.list;
-  const stream = balanced.client.makeServerStreamRequest(
-    path,
-    requestSerialize,
-    responseDeserialize,
-    Buffer.alloc(0),
-  );
+  const stream = balanced.client.list();
   const pieces: string[] = [];
   stream.on("data", (bytes: Buffer) => pieces.push(String(bytes)));
   await eventually("the stream has begun", () => pieces.length === 1);
@@ -188,13 +182,7 @@ test("a stream is not cut by the timeouts of unary calls, and a unary call is", 
     timeouts: { attemptMs: 100, totalMs: 200 },
     retry: false,
   });
-  const { path, requestSerialize, responseDeserialize } = methods.list;
-  const stream = balanced.client.makeServerStreamRequest(
-    path,
-    requestSerialize,
-    responseDeserialize,
-    Buffer.alloc(0),
-  );
+  const stream = balanced.client.list();
   const ended = new Promise<void>((resolve, reject) => {
     stream.on("error", reject);
     stream.on("end", resolve);

@@ -78,14 +78,7 @@ test("totalMs ends a call, and is the deadline that its server is told", async (
   }
   expect(told[3]).toBe(Number.POSITIVE_INFINITY);
 
-  const { path, requestSerialize, responseDeserialize } = methods.list;
-  const stream = client.makeServerStreamRequest(
-    path,
-    requestSerialize,
-    responseDeserialize,
-    Buffer.alloc(0),
-    balancer.with({ totalMs: 1 }).callOptions,
-  );
+  const stream = client.list(balancer.with({ totalMs: 1 }).callOptions);
   const ended = new Promise((resolve) => stream.on("status", ({ code }) => resolve(code)));
   stream.resume();
   expect(await ended).toBe(status.OK);

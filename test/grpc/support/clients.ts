@@ -4,6 +4,7 @@ import {
   type CallOptions,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   credentials,
   Metadata,
   type MethodDefinition,
@@ -22,6 +23,11 @@ export class OrdersClient extends Client {
 
   put(options: CallOptions = {}): Promise<number> {
     return this.unary(methods.put, options).then(Number);
+  }
+
+  list(options: CallOptions = {}): ClientReadableStream<Buffer> {
+    const { path, requestSerialize, responseDeserialize } = methods.list;
+    return this.makeServerStreamRequest(path, requestSerialize, responseDeserialize, nothing, options);
   }
 
   unary(
