@@ -44,7 +44,7 @@ test("with two of three nodes bad every call finds the good one in three attempt
     return balanced.client.get({}, metadata);
   };
   expect(tally(await inTurn(30, call))).toEqual(new Map([[good.port, 30]]));
-  expect(one.gets + two.gets).toBeGreaterThan(20);
+  expect(one.gets + two.gets).toBeGreaterThan(5);
 });
 
 test("any other method is sent once, and its status is the server's", async () => {
