@@ -6,9 +6,14 @@
  */
 export class SlidingSum {
   readonly #slotMs: number;
+  /** But for the latest slot, which is added to with each call and kept apart until it is over. */
   readonly #slots: Float64Array;
-  #sum = 0;
+  /** Over all of them. */
+  #earlier = 0;
+  #latest = 0;
+  /** Which slot the latest is, counted from the clock's start, and when the next one begins. */
   #head = Number.NEGATIVE_INFINITY;
+  #headEndsAt = Number.NEGATIVE_INFINITY;
 
   constructor(windowMs: number, slots = 10) {
     this.#slotMs = windowMs / slots;
@@ -16,21 +21,20 @@ export class SlidingSum {
   }
 
   add(amount: number, now: number): void {
-    this.#moveTo(now);
-    const index = this.#head % this.#slots.length;
-    this.#slots[index] = (this.#slots[index] as number) + amount;
-    this.#sum += amount;
+    if (now >= this.#headEndsAt) this.#moveTo(now);
+    this.#latest += amount;
   }
 
   /** What was added within the window that ends at `now`. */
   sum(now: number): number {
-    this.#moveTo(now);
-    return this.#sum;
+    if (now >= this.#headEndsAt) this.#moveTo(now);
+    return this.#earlier + this.#latest;
   }
 
   clear(): void {
     this.#slots.fill(0);
-    this.#sum = 0;
+    this.#earlier = 0;
+    this.#latest = 0;
   }
 
   #moveTo(now: number): void {
@@ -40,11 +44,14 @@ export class SlidingSum {
     if (slot - this.#head >= count) {
       this.clear();
     } else {
+      this.#slots[this.#head % count] = this.#latest;
+      this.#latest = 0;
       for (let passed = this.#head + 1; passed <= slot; passed++) this.#slots[passed % count] = 0;
       // Added up anew: to subtract what went would leave the rounding of fractions behind, and let it grow.
-      this.#sum = 0;
-      for (const amount of this.#slots) this.#sum += amount;
+      this.#earlier = 0;
+      for (const amount of this.#slots) this.#earlier += amount;
     }
     this.#head = slot;
+    this.#headEndsAt = (slot + 1) * this.#slotMs;
   }
 }
