@@ -7,6 +7,7 @@
  */
 import type { AsyncResource } from "node:async_hooks";
 import type { Attempt } from "../core/attempt.ts";
+import type { Deadline, Lane } from "../core/deadlines.ts";
 import type { AdmissionPass } from "./admission-pass.ts";
 import type { CallRecord } from "./call-record.ts";
 import type { CallRules } from "./call-rules.ts";
@@ -36,7 +37,9 @@ export abstract class CallState {
 
   // As an entry of the cluster's deadlines.
   dueAt = 0;
-  heapIndex = -1;
+  lane: Lane | undefined = undefined;
+  earlier: Deadline | undefined = undefined;
+  later: Deadline | undefined = undefined;
 
   protected startedAt = 0;
   /** When the call must be over; `Infinity` for never. */

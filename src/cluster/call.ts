@@ -150,8 +150,8 @@ export abstract class Call extends CallSpan {
     if (this.rival !== undefined) this.win(attempt, now);
     // Whoever listens to the end of the other one may have ended the call.
     if (this.isOver) return;
-    // Else the heap entry stays where it is: when it fires early, `expire` moves it.
-    if (this.heapIndex < 0 || now + bodyIdleMs < this.dueAt) {
+    // Else the deadline stays what it is: when it fires early, `expire` moves it.
+    if (this.lane === undefined || now + bodyIdleMs < this.dueAt) {
       this.wakeAt(Math.min(this.endsAt, now + bodyIdleMs));
     }
     this.cluster.answered(attempt, good, now);

@@ -24,7 +24,7 @@ import {
   type DiscoveryState,
 } from "../core/observation.ts";
 import { longestTimerMs, OptionReader } from "../core/option-reader.ts";
-import type { Outcome } from "../core/outcome.ts";
+import { type Outcome, success } from "../core/outcome.ts";
 import {
   countStates,
   describeSummary,
@@ -421,10 +421,15 @@ export class Cluster implements AsyncDisposable {
 
   /** @internal */
   begin(node: Node, number: number, now: number): Attempt {
-    this.lag.start(now);
     const attempt = new Attempt(node, number, now, this.lag.blockedMs(now));
-    this.nodeSet.begun(attempt);
+    this.begun(attempt);
     return attempt;
+  }
+
+  /** For whoever makes its attempts itself. @internal */
+  begun(attempt: Attempt): void {
+    this.lag.start(attempt.startedAt);
+    this.nodeSet.begun(attempt);
   }
 
   /** @internal */
@@ -436,6 +441,15 @@ export class Cluster implements AsyncDisposable {
     if (latencyMs === undefined) return;
     this.#latencyFloor.observe(latencyMs, now);
     if (!attempt.isHedge) this.#hedgeDelay?.observe(latencyMs, now);
+  }
+
+  /** A good answer came, and its end with it. @internal */
+  succeeded(attempt: Attempt, now: number): void {
+    this.answered(attempt, true, now);
+    // Whoever listens to the node's return may have ended it.
+    if (attempt.ended) return;
+    attempt.close(success, now);
+    this.nodeSet.left(attempt.node);
   }
 
   /** @internal */

@@ -123,6 +123,31 @@ class Harness {
 
 const [a, b, c, d] = ["http://a", "http://b", "http://c", "http://d"] as const;
 
+it("is as of no earlier than any node went out, on trial or came back: what begins as of then is after it", () => {
+  const nodes = new Harness();
+  nodes.apply([a, b]);
+  const since = (): number => {
+    const { health, returnedAt } = nodes.node(a);
+    return health.kind === "in" ? returnedAt : health.since;
+  };
+  const seen = new Set<string>();
+  const look = (): void => {
+    seen.add(nodes.node(a).health.kind);
+    expect(nodes.set.asOf).toBeGreaterThanOrEqual(since());
+  };
+  nodes.run(a, refused);
+  look();
+  nodes.clock.advance(60_000);
+  const trial = nodes.pick();
+  expect(trial?.key).toBe(a);
+  look();
+  nodes.clock.advance(10);
+  nodes.end(nodes.begin(trial), success);
+  look();
+  expect(seen).toEqual(new Set(["out", "probing", "in"]));
+  expect(nodes.node(a).returnedAt).toBe(nodes.now);
+});
+
 describe("an outage of all nodes", () => {
   const keys = ["http://a", "http://b", "http://c"] as const;
   const [a, b, c] = keys;

@@ -43,6 +43,8 @@ export class NodeSet {
   /** Nodes that calls go to. */
   callable: readonly Node[] = [];
   failingOpen = false;
+  /** As of when all this is. What begins now begins no earlier: an attempt from before a node went out says nothing of it. */
+  asOf: number = Number.NEGATIVE_INFINITY;
 
   readonly #options: ResolvedOptions;
   readonly #onSuspectFailed: (node: Node) => void;
@@ -57,6 +59,7 @@ export class NodeSet {
   #refreshAt = 0;
   readonly #mostFail: MostFail = new MostFail();
   #outage: Outage | undefined = undefined;
+  readonly #inService = (): readonly Node[] => this.#standing.eligible.filter(({ isFit }) => isFit);
 
   /** @param onSuspectFailed told when a node that discovery may have lost by accident fails as if it were gone. */
   constructor(options: ResolvedOptions, onSuspectFailed: (node: Node) => void) {
@@ -137,8 +140,7 @@ export class NodeSet {
   /** Good headers came: that alone settles that a node is back, however long the body takes. */
   answered(attempt: Attempt, now: number): void {
     const { node } = attempt;
-    const inService = () => this.#standing.eligible.filter(({ isFit }) => isFit);
-    if (this.#outage?.answered(inService, now) === true) {
+    if (this.#outage?.answered(this.#inService, now) === true) {
       this.#mostFail.forget();
       this.#rebuild(now);
       for (const listener of this.outageListeners) listener();
@@ -157,7 +159,7 @@ export class NodeSet {
 
   /** What an attempt's outcome says of its node. */
   judged(attempt: Attempt, outcome: Outcome): Outcome {
-    return this.#outage?.judged(attempt, outcome) ?? outcome;
+    return outcome.kind === "failure" ? (this.#outage?.judged(attempt, outcome) ?? outcome) : outcome;
   }
 
   /** The one place where the end of an attempt meets the health of its node. */
@@ -178,6 +180,11 @@ export class NodeSet {
     } else if (health.kind === "probing" && attempt.startedAt >= health.since) {
       this.#failTrial(attempt, health, outcome, now);
     }
+    this.left(node);
+  }
+
+  /** An attempt is over that needs the node no more. */
+  left(node: Node): void {
     if (node.removedAt !== undefined && node.inflight === 0) this.#forget(node);
   }
 
@@ -216,6 +223,7 @@ export class NodeSet {
   /** Lets averages fade, weights grow and nodes whose time is up come on trial. */
   refresh(now: number): void {
     this.#refreshAt = now + refreshMs;
+    this.asOf = now;
     for (const node of this.nodes.values()) node.refresh(now);
     for (const node of this.#standing.out) {
       const { health } = node;
@@ -352,6 +360,7 @@ export class NodeSet {
 
   /** Works out who may be called, and builds the picker over them. */
   #rebuild(now: number): void {
+    this.asOf = now;
     const wereAllOut = this.#standing.isAllOut;
     const standing = standingOf(this.nodes.values());
     const { eligible, inService, trials, isAllOut } = standing;

@@ -43,9 +43,8 @@ export class Outage {
     return attempt.startedAt < this.#endedAt;
   }
 
-  /** What an attempt's outcome says of its node: there are as many of an outage as calls begin in `attemptMs`. */
-  judged(attempt: Attempt, outcome: Outcome): Outcome {
-    const isOfOutage = outcome.kind === "failure" && this.includes(attempt);
-    return isOfOutage && attempt.node.isFit ? causedByOutage : outcome;
+  /** What an attempt's failure says of its node: there are as many of an outage as calls begin in `attemptMs`. */
+  judged(attempt: Attempt, failed: Outcome): Outcome {
+    return this.includes(attempt) && attempt.node.isFit ? causedByOutage : failed;
   }
 }

@@ -73,7 +73,6 @@ export class Attempt {
   /** Ends the attempt; false if it had ended before. */
   end(outcome: Outcome, now: number, blockedMs: number): boolean {
     if (this.ended) return false;
-    this.ended = true;
     if (
       this.isTimed &&
       this.latencyMs === undefined &&
@@ -83,7 +82,13 @@ export class Attempt {
       this.latencyMs = this.waitedMs(now, blockedMs);
       this.node.stalled(this.latencyMs, now);
     }
-    this.node.end(outcome, now);
+    this.close(outcome, now);
     return true;
+  }
+
+  /** Ends one that has not ended yet, and whose latency is known or not wanted. */
+  close(outcome: Outcome, now: number): void {
+    this.ended = true;
+    this.node.end(outcome, now);
   }
 }

@@ -3,11 +3,13 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.ts";
 import type { Clock } from "./clock.ts";
-import { type Deadline, Deadlines } from "./deadlines.ts";
+import { type Deadline, Deadlines, type Lane } from "./deadlines.ts";
 
 class Entry implements Deadline {
   dueAt = 0;
-  heapIndex = -1;
+  lane: Lane | undefined = undefined;
+  earlier: Deadline | undefined = undefined;
+  later: Deadline | undefined = undefined;
   readonly expiredAt: number[] = [];
   onExpire: (now: number) => void = () => {};
 
@@ -36,7 +38,7 @@ describe("Deadlines", () => {
     expect(entry.expiredAt).toEqual([]);
     clock.advance(0.1);
     expect(entry.expiredAt).toEqual([1_500]);
-    expect(entry.heapIndex).toBe(-1);
+    expect(entry.lane).toBeUndefined();
     expect(deadlines.size).toBe(0);
     expect(clock.pendingTimers).toBe(0);
   });
@@ -56,6 +58,13 @@ describe("Deadlines", () => {
     deadlines.remove(first);
     deadlines.remove(new Entry());
     expect(deadlines.entries()).toEqual([second]);
+    // Else what is over would keep others from being freed.
+    const links = { lane: undefined, earlier: undefined, later: undefined };
+    expect(first).toMatchObject(links);
+    for (const entry of [add(1_300), add(1_400), add(1_500)].reverse()) {
+      deadlines.remove(entry);
+      expect(entry).toMatchObject(links);
+    }
     clock.advance(1_000);
     expect([first.expiredAt, second.expiredAt]).toEqual([[], [1_200]]);
   });
@@ -104,6 +113,25 @@ describe("Deadlines", () => {
     expect(second.expiredAt).toEqual([1_100]);
     clock.advance(500);
     expect(third.expiredAt).toEqual([1_300]);
+  });
+
+  it("keeps the order of times that all differ, however many and in whatever order they come", () => {
+    const times = fc.array(fc.integer({ min: 1_001, max: 3_000 }), { minLength: 50, maxLength: 200 });
+    fc.assert(
+      fc.property(times, fc.boolean(), (dueAts, isFalling) => {
+        const { clock, add } = createHarness();
+        const order: number[] = [];
+        const sorted = dueAts.toSorted((left, right) => left - right);
+        for (const dueAt of isFalling ? sorted.toReversed() : dueAts) {
+          add(dueAt).onExpire = (now) => {
+            expect(now).toBe(dueAt);
+            order.push(dueAt);
+          };
+        }
+        clock.advance(3_000);
+        expect(order).toEqual(sorted);
+      }),
+    );
   });
 
   it("expires late and in order after the process was blocked", () => {

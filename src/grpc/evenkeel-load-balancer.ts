@@ -24,6 +24,8 @@ export const policyName = "evenkeel";
  * the node that was quickest to connect. Connections within a data centre take 1 to 10 ms, TLS included.
  */
 const settleMs = 50;
+/** As the end of that wait: it is over. */
+const settled = Number.NEGATIVE_INFINITY;
 /**
  * How often calls make failed connections be tried again before their pause is over: with no node connected, and with less
  * than half of them, when the cause is a shared one (as for trials of nodes that are down).
@@ -61,6 +63,8 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   #unconnectedSince = 0;
   /** Until when the first calls wait for further connections; undefined until one stands. */
   #settlesAt: number | undefined = undefined;
+  /** Less than half of the nodes are connected. */
+  #isHalfGone = false;
   #hastenedAt = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined = undefined;
   #isScheduled = false;
@@ -101,10 +105,9 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
 
   /** grpc-js says so before each call. */
   exitIdle(): void {
-    const connected = this.#reach?.ready.size ?? 0;
-    if (connected * 2 >= this.#leaves.size) return;
+    if (!this.#isHalfGone) return;
     const now = this.#now();
-    if (now - this.#hastenedAt < (connected === 0 ? hastenMs : hastenMostMs)) return;
+    if (now - this.#hastenedAt < (this.#reach?.ready.size === 0 ? hastenMs : hastenMostMs)) return;
     this.#hastenedAt = now;
     this.resetBackoff();
   }
@@ -125,7 +128,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     const call: unknown = extraPickInfo;
     const { cluster } = this.#service as GrpcService;
     if (!(call instanceof GrpcCall)) return unavailable("the call was not made by this channel");
-    const now = cluster.clock.now();
+    const now = call.pickedAt(this.#settlesAt === settled);
     if (this.#isSettling(now)) return queued;
     try {
       return this.#pick(call, now);
@@ -227,7 +230,9 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
 
   #rebuild(): void {
     const { cluster } = this.#service as GrpcService;
-    this.#reach?.rebuild(cluster.options.failOpen && !this.#isConnectingFit());
+    const reach = this.#reach as Reach;
+    this.#isHalfGone = reach.ready.size * 2 < this.#leaves.size;
+    reach.rebuild(cluster.options.failOpen && !this.#isConnectingFit());
   }
 
   /** Whether a node that is fit is being connected: until that is decided, nodes that are out get nothing. */
@@ -242,9 +247,11 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   }
 
   #isSettling(now: number): boolean {
-    if (this.#settlesAt === undefined || now >= this.#settlesAt) return false;
-    for (const leaf of this.#leaves.values()) if (leaf.isConnecting) return true;
-    this.#settlesAt = Number.NEGATIVE_INFINITY;
+    if (this.#settlesAt === undefined || this.#settlesAt === settled) return false;
+    if (now < this.#settlesAt) {
+      for (const leaf of this.#leaves.values()) if (leaf.isConnecting) return true;
+    }
+    this.#settlesAt = settled;
     return false;
   }
 

@@ -16,6 +16,7 @@ import { callEnds } from "../core/events.ts";
 import type { Node } from "../core/node.ts";
 import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
+import { CallRepeats } from "./call-repeats.ts";
 import { outcomeOfEnd } from "./classify.ts";
 import { Gate } from "./gate.ts";
 import { GrpcAttempt, type Status } from "./grpc-attempt.ts";
@@ -45,30 +46,16 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   /** The caller's own methodConfig decides about retries. */
   readonly isConfigured: boolean;
   readonly #metadata: Metadata;
-  #tried: Node[] | undefined = undefined;
   #attempts = 0;
   #latest: GrpcAttempt | undefined = undefined;
-  /** Attempts before the latest that have not ended, as hedging has them. */
-  #others: GrpcAttempt[] | undefined = undefined;
-  #addedPushback = false;
-  /** What an attempt ended with whose time was up: as UNAVAILABLE, or grpc-js would not make it good. */
-  timedOut: string | undefined = undefined;
-  /** Attempts that their nodes did not process, as the connection was being closed: these are not counted, up to as many. */
-  #passedOver = 0;
-  /** How often there was no node for it. */
-  #misses = 0;
-  /** Retries that were granted out of the budget. */
-  #extras = 0;
-  /** Of a hedged call: its next attempt is paid for. */
-  #isGranted = false;
-  #failed: Status | undefined = undefined;
+  #repeats: CallRepeats | undefined = undefined;
   #isOver = false;
+  /** Since it started: at the gate, or for a node. */
+  #mayHaveWaited: boolean;
   readonly #gate: Gate | undefined;
 
   // What grpc-js reads of the answer of a ConfigSelector.
   readonly methodConfig: MethodConfig;
-  readonly status: status = status.OK;
-  readonly dynamicFilterFactories: experimental.FilterFactory<Filter>[];
 
   /**
    * @param grpcRules those of the service, or of a view.
@@ -94,12 +81,20 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.#metadata = metadata;
     this.methodConfig = methodConfig ?? grpcRules.configOf(method, now);
     this.isConfigured = methodConfig !== undefined;
-    this.dynamicFilterFactories = [this];
     service.callStarted();
     cluster.callStarted();
     this.#gate = cluster.admission && new Gate(this, cluster.admission);
+    this.#mayHaveWaited = this.#gate !== undefined;
     if (this.#gate === undefined) cluster.callAdmitted(now);
     publishCallStart(cluster, this);
+  }
+
+  get status(): status.OK {
+    return status.OK;
+  }
+
+  get dynamicFilterFactories(): experimental.FilterFactory<Filter>[] {
+    return [this];
   }
 
   /** What the picker is given: the call itself. Their types know texts only. */
@@ -122,7 +117,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   }
 
   get tried(): readonly Node[] {
-    return this.#tried ?? noNodes;
+    return this.#repeats?.tried ?? noNodes;
   }
 
   get canRetry(): boolean {
@@ -149,6 +144,19 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   // What the picker does.
 
+  /**
+   * When a pick is made, which is an attempt's start. To read the clock is dear, and the first pick comes in the same tick as
+   * the call, which has just read it, unless the call waits for something.
+   *
+   * @param isAtOnce calls of the channel do not have to wait for connections.
+   */
+  pickedAt(isAtOnce: boolean): number {
+    const { clock, nodeSet } = this.cluster;
+    const isFirst = !this.#mayHaveWaited && isAtOnce;
+    this.#mayHaveWaited = true;
+    return isFirst ? Math.max(this.startedAt, nodeSet.asOf) : clock.now();
+  }
+
   /** Another attempt is wanted: it avoids the nodes of those before it, which may be running still. */
   repick(): void {
     const latest = this.#latest;
@@ -159,11 +167,12 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
       latest.abandon();
       this.#attempts--;
     }
-    this.#tried ??= [];
-    if (!this.#tried.includes(latest.node)) this.#tried.push(latest.node);
-    if (latest.isOver) return;
-    this.#others ??= [];
-    this.#others.push(latest);
+    const repeats = this.#repeated;
+    repeats.tried ??= [];
+    if (!repeats.tried.includes(latest.node)) repeats.tried.push(latest.node);
+    if (latest.ended) return;
+    repeats.others ??= [];
+    repeats.others.push(latest);
   }
 
   /**
@@ -174,29 +183,26 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   affords(now: number, reachable: number): boolean {
     if (this.isConfigured || this.methodConfig.hedgingPolicy === undefined || this.#attempts === 0)
       return true;
+    const repeats = this.#repeated;
     // It was, and then had to wait for a node.
-    if (this.#isGranted) return true;
+    if (repeats.isGranted) return true;
     const { cluster } = this;
-    if (this.#isUnderWay) this.#isGranted = this.tried.length < reachable && cluster.withdrawHedge(now);
-    else this.#isGranted = cluster.withdrawRetry(now);
-    if (this.#isGranted) this.#extras++;
-    return this.#isGranted;
+    if (repeats.isUnderWay) repeats.isGranted = this.tried.length < reachable && cluster.withdrawHedge(now);
+    else repeats.isGranted = cluster.withdrawRetry(now);
+    if (repeats.isGranted) repeats.extras++;
+    return repeats.isGranted;
   }
 
   /** How the last attempt of a hedged call failed that no other one stands in for yet. */
   get failed(): Status | undefined {
-    return this.#isUnderWay ? undefined : this.#failed;
-  }
-
-  /** Whether an attempt is under way. */
-  get #isUnderWay(): boolean {
-    return this.#others?.some((attempt) => !attempt.isOver) === true;
+    return this.#repeats?.isUnderWay === true ? undefined : this.#repeats?.failed;
   }
 
   /** When all have been tried, any will do, but for a hedge of ours. False if none was left out. */
   forgetTried(): boolean {
-    if (this.#tried === undefined || (this.#isGranted && this.#isUnderWay)) return false;
-    this.#tried = undefined;
+    const repeats = this.#repeats;
+    if (repeats?.tried === undefined || (repeats.isGranted && repeats.isUnderWay)) return false;
+    repeats.tried = undefined;
     return true;
   }
 
@@ -206,12 +212,13 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     // One with `waitForReady` does not end by this.
     const isOther = this.isConfigured || this.methodConfig.hedgingPolicy !== undefined;
     if (isOther || this.#metadata.getOptions().waitForReady === true) return metadata;
-    this.#misses++;
+    const repeats = this.#repeated;
+    repeats.misses++;
     const { cluster, rules } = this;
     const delayMs = retryDelayMs(
       {
         outcome: noNode,
-        number: this.#attempts - this.#passedOver + this.#misses,
+        number: this.#attempts - repeats.passedOver + repeats.misses,
         unsent: false,
         repeatable: true,
         retryAfterMs: 0,
@@ -221,7 +228,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
       cluster.options.random,
     );
     metadata.set(pushback, delayMs === undefined ? "-1" : String(Math.round(delayMs)));
-    this.#addedPushback = true;
+    repeats.addedPushback = true;
     return metadata;
   }
 
@@ -231,32 +238,46 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     subchannel: experimental.SubchannelInterface,
     now: number,
   ): GrpcAttempt {
-    const attempt = this.cluster.begin(node, ++this.#attempts, now);
-    attempt.isHedge = this.#others !== undefined && this.#isUnderWay;
-    this.#isGranted = false;
-    this.#latest = new GrpcAttempt(this, attempt, subchannel, connection);
-    return this.#latest;
+    const attempt = new GrpcAttempt(this, node, ++this.#attempts, now, subchannel, connection);
+    const repeats = this.#repeats;
+    if (repeats !== undefined) {
+      attempt.isHedge = repeats.isUnderWay;
+      repeats.isGranted = false;
+    }
+    this.#latest = attempt;
+    return attempt;
+  }
+
+  get #repeated(): CallRepeats {
+    this.#repeats ??= new CallRepeats();
+    return this.#repeats;
   }
 
   // What an attempt asks.
 
+  /** Its time was up, and it ends with this text. */
+  attemptTimedOut(details: string): void {
+    this.#repeated.timedOut = details;
+  }
+
   /** Says in the status of a failed attempt whether and when grpc-js tries again. */
   direct(failed: GrpcAttempt, outcome: Outcome, ended: Status, isUnprocessed: boolean, now: number): Status {
     if (this.isConfigured) return ended;
+    const repeats = this.#repeated;
     if (this.methodConfig.hedgingPolicy !== undefined) {
-      this.#failed = ended;
+      repeats.failed = ended;
       return ended;
     }
     const { cluster } = this;
     const asked = Number(ended.metadata.get(pushback)[0] ?? 0);
-    const { number } = failed.attempt;
+    const { number } = failed;
     const { retry } = this.rules;
     const delayMs =
       asked >= 0 && outcome.reason !== "dependency"
         ? retryDelayMs(
             {
               outcome,
-              number: number - this.#passedOver + this.#misses,
+              number: number - repeats.passedOver + repeats.misses,
               unsent: isUnprocessed,
               repeatable: this.definition.mayRepeat && failed.mayEndLater,
               retryAfterMs: asked,
@@ -269,13 +290,13 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     // What met a connection that was just closing has cost no node anything, as in grpc-js' own transparent retries.
     const isFree = outcome.reason === "closing";
     const isDenied = delayMs === undefined || (!isFree && !cluster.withdrawRetry(now));
-    if (!isDenied && !isFree) this.#extras++;
-    if (isFree && isUnprocessed && this.#passedOver < retry.attempts) this.#passedOver++;
+    if (!isDenied && !isFree) repeats.extras++;
+    if (isFree && isUnprocessed && repeats.passedOver < retry.attempts) repeats.passedOver++;
     ended.metadata.set(pushback, isDenied ? "-1" : String(Math.round(delayMs)));
-    this.#addedPushback = true;
+    repeats.addedPushback = true;
     // Without its code, grpc-js does not know that it could send the call again by itself.
     if (isDenied) return { code: ended.code, details: ended.details, metadata: ended.metadata };
-    publishRetry(cluster, failed.attempt, outcome, number + 1, delayMs);
+    publishRetry(cluster, failed, outcome, number + 1, delayMs);
     return ended;
   }
 
@@ -307,9 +328,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   }
 
   receiveTrailers(ended: Parameters<Filter["receiveTrailers"]>[0]): ReturnType<Filter["receiveTrailers"]> {
-    if (this.#addedPushback) ended.metadata.remove(pushback);
+    const repeats = this.#repeats;
+    if (repeats?.addedPushback === true) ended.metadata.remove(pushback);
     const { details, metadata } = ended;
-    const isLate = this.timedOut !== undefined && details === this.timedOut;
+    const isLate = repeats?.timedOut !== undefined && details === repeats.timedOut;
     const shown = isLate ? { code: status.DEADLINE_EXCEEDED, details, metadata } : ended;
     this.#end(shown);
     return shown;
@@ -320,12 +342,15 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.#isOver = true;
     const isOwnFault = this.#isOwnFault(code);
     this.#latest?.callEnded(code, details);
-    if (this.#others !== undefined) for (const attempt of this.#others) attempt.callEnded(code, details);
     const { cluster } = this;
+    if (this.#repeats !== undefined) {
+      const { others = [], extras } = this.#repeats;
+      for (const attempt of others) attempt.callEnded(code, details);
+      cluster.extraEnded(extras);
+    }
     if (this.#gate !== undefined) {
       this.#gate.left(this.#outcomeOf(code, details, isOwnFault), cluster.clock.now());
     }
-    cluster.extraEnded(this.#extras);
     cluster.callEnded();
     this.service.callEnded();
     if (callEnds.hasSubscribers) {
@@ -340,7 +365,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     if (code === status.OK || code === status.CANCELLED) return false;
     // The latter is what a pick without a node ends with.
     if (code === status.DEADLINE_EXCEEDED || code === status.UNAVAILABLE) return false;
-    return this.#latest?.isOver !== true && this.#gate?.isRefused !== true;
+    return this.#latest?.ended !== true && this.#gate?.isRefused !== true;
   }
 
   /** What the end says of the service. */

@@ -12,7 +12,7 @@ import { type GrpcRules, rulesIn } from "./grpc-rules.ts";
 import { GrpcService } from "./grpc-service.ts";
 import { createInterceptor } from "./interceptor.ts";
 
-const repeatable = { path: "/shop.Orders/Get", isStream: false, mayRepeat: true };
+const repeatable = { path: "/shop.Orders/Get", isStream: false, isKnown: true, mayRepeat: true };
 
 const get = { path: "/shop.Orders/Get", requestStream: false, responseStream: false };
 const list = { path: "/shop.Orders/List", requestStream: false, responseStream: true };
@@ -64,6 +64,7 @@ describe("whether a method may run twice", () => {
     expect(rules.with({ idempotent: true }).methodOf(methods.of(list.path))).toEqual({
       path: list.path,
       isStream: true,
+      isKnown: true,
       mayRepeat: true,
     });
   });

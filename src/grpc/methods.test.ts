@@ -12,9 +12,9 @@ function methods(retry: Parameters<typeof resolveOptions>[0]["retry"]): Methods 
 
 it("takes a method for unary until it is seen to be a stream", () => {
   const known = methods({ methods: [list.path] });
-  expect(known.of(list.path)).toEqual({ path: list.path, isStream: false, mayRepeat: true });
+  expect(known.of(list.path)).toEqual({ path: list.path, isStream: false, isKnown: false, mayRepeat: true });
   known.learn(list as never);
-  expect(known.of(list.path)).toEqual({ path: list.path, isStream: true, mayRepeat: true });
+  expect(known.of(list.path)).toEqual({ path: list.path, isStream: true, isKnown: true, mayRepeat: true });
 });
 
 it("tells upper from lower case in paths, and repeats no HTTP method's name", () => {

@@ -12,6 +12,8 @@ export interface Method {
   /** The path: `/shop.Orders/Get`. */
   readonly path: string;
   readonly isStream: boolean;
+  /** It was called, or defined: what it says is not a guess. */
+  readonly isKnown: boolean;
   /** By the option `retry.methods`. */
   readonly mayRepeat: boolean;
 }
@@ -23,10 +25,11 @@ const mostMethods = 10_000;
 
 export class Methods {
   readonly #retry: RetryRules;
-  readonly #known: Map<string, Method> = new Map();
-  readonly #learned: Set<string> = new Set();
+  readonly #methods: Map<string, Method> = new Map();
   /** Methods that may run twice by their definition. */
   readonly #idempotent: Set<string> = new Set();
+  /** Asked for last: for each call first the interceptor asks, then the channel. */
+  #latest: Method | undefined = undefined;
 
   constructor(retry: RetryRules) {
     this.#retry = retry;
@@ -34,10 +37,8 @@ export class Methods {
 
   /** Takes in what is known of a method when it is called. */
   learn(definition: Definition): void {
-    const { path } = definition;
-    if (this.#learned.has(path) || this.#learned.size >= mostMethods) return;
-    this.#learned.add(path);
-    this.#set(definition, this.of(path).mayRepeat);
+    const { isKnown, mayRepeat } = this.of(definition.path);
+    if (!isKnown) this.#set(definition, mayRepeat);
   }
 
   /** Takes in a definition that is whole. */
@@ -45,15 +46,16 @@ export class Methods {
     const { path } = definition;
     if (isIdempotent(definition)) this.#idempotent.add(path);
     else this.#idempotent.delete(path);
-    this.#learned.add(path);
     this.#set(definition, this.mayRepeat(path));
   }
 
   of(path: string): Method {
-    const known = this.#known.get(path);
-    if (known !== undefined) return known;
-    const method = { path, isStream: false, mayRepeat: this.mayRepeat(path) };
-    if (this.#known.size < mostMethods) this.#known.set(path, method);
+    if (this.#latest?.path === path) return this.#latest;
+    const method = this.#methods.get(path);
+    if (method === undefined) {
+      return this.#keep({ path, isStream: false, isKnown: false, mayRepeat: this.mayRepeat(path) });
+    }
+    this.#latest = method;
     return method;
   }
 
@@ -64,7 +66,14 @@ export class Methods {
   }
 
   #set({ path, requestStream, responseStream }: Definition, mayRepeat: boolean): void {
-    this.#known.set(path, { path, isStream: requestStream || responseStream, mayRepeat });
+    this.#keep({ path, isStream: requestStream || responseStream, isKnown: true, mayRepeat });
+  }
+
+  #keep(method: Method): Method {
+    const { path } = method;
+    if (this.#methods.size < mostMethods || this.#methods.has(path)) this.#methods.set(path, method);
+    this.#latest = method;
+    return method;
   }
 }
 
