@@ -7,8 +7,9 @@
  * system; the servers are another process.
  *
  * A process keeps for its life what its start gave it (what was compiled when, where things lie in memory, how calls
- * and answers fell into step), and two processes of one system differ by a fifth: many rounds within one pair measure
- * that pair. So each system is started anew several times, servers included.
+ * and answers fell into step): two processes of one system differ by a twentieth, and many rounds within one pair measure
+ * that pair. So each system is started anew several times, servers included. Blocks are short, so that what disturbs the
+ * machine for longer than a tenth of a second meets all systems alike.
  *
  * Run alone: `npx node bench/calls.ts`, or for some of the groups `npx node bench/calls.ts http2`.
  */
@@ -19,13 +20,16 @@ import { groups } from "./call-systems.ts";
 import type { ServerPorts } from "./servers.ts";
 import { median, quantile } from "./statistics.ts";
 
-const starts = 6;
+const starts = 10;
 /** Within one start. */
-const rounds = 10;
-/** Long enough for garbage collections to spread evenly over the blocks. */
-const callsPerBlock = 4_000;
-/** Until V8 has compiled what is called often: the CPU time of a call falls by a third over the first 50,000. */
-const warmUpCalls = 64_000;
+const rounds = 40;
+/** Some garbage collections are in each. */
+const callsPerBlock = 1_000;
+/**
+ * Until V8 has compiled what is called often: the CPU time of a call falls by a third over the first 50,000, and over gRPC,
+ * where a call is many functions, the last of them get to its best compiler after 100,000.
+ */
+const warmUpCalls = (group: string): number => (group === "grpc" ? 120_000 : 50_000);
 const concurrency = 32;
 
 async function block(worker: ChildProcess, calls: number): Promise<number> {
@@ -62,7 +66,7 @@ async function measure(group: string, costs: ReadonlyMap<string, Costs>, seed: n
   const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
   const names = [...costs.keys()];
   const workers = names.map((name) => start("./call-worker.ts", group, name, ...addresses));
-  for (const worker of workers) await block(worker, warmUpCalls);
+  for (const worker of workers) await block(worker, warmUpCalls(group));
   const random = createSeededRandom(seed);
   const taken = names.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
