@@ -52,9 +52,14 @@ function authority(address: string): string {
   return new URL(address).host;
 }
 
-/** Unary calls of one client. */
-function grpcSystem(target: string, options: ClientOptions, closed: () => unknown = () => undefined): System {
-  const client = new Client(target, credentials.createInsecure(), options);
+/** Unary calls of one client; `deadlineMs` is for each call. */
+function grpcSystem(
+  target: string,
+  options: ClientOptions & { readonly deadlineMs?: number },
+  closed: () => unknown = () => undefined,
+): System {
+  const { deadlineMs, ...channelOptions } = options;
+  const client = new Client(target, credentials.createInsecure(), channelOptions);
   const request = Buffer.from(JSON.stringify({ id: 42 }));
   return {
     call: () =>
@@ -64,6 +69,7 @@ function grpcSystem(target: string, options: ClientOptions, closed: () => unknow
           getOrder.requestSerialize,
           getOrder.responseDeserialize,
           request,
+          deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs },
           (error: ServiceError | null, answer?: Buffer) =>
             error === null ? resolve(answer?.length ?? 0) : reject(error),
         );
@@ -83,6 +89,14 @@ function connectSystem(transport: Transport, close: () => unknown): System {
     call: async () => (await client.getOrder(request)).value.length,
     close: async () => close(),
   };
+}
+
+function grpcRoundRobin(addresses: Addresses, deadlineMs?: number): System {
+  const config = { loadBalancingConfig: [{ round_robin: {} }] };
+  return grpcSystem(`ipv4:${addresses.map(authority).join(",")}`, {
+    "grpc.service_config": JSON.stringify(config),
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+  });
 }
 
 function roundRobinOverPools(addresses: Addresses): System {
@@ -164,18 +178,25 @@ export const groups: Readonly<Record<string, Group>> = {
     },
   },
   grpc: {
-    "grpc-js round_robin": (addresses) => {
-      const config = { loadBalancingConfig: [{ round_robin: {} }] };
-      return grpcSystem(`ipv4:${addresses.map(authority).join(",")}`, {
-        "grpc.service_config": JSON.stringify(config),
-      });
-    },
+    "grpc-js round_robin": (addresses) => grpcRoundRobin(addresses),
     "Evenkeel's grpcBalancer, all defaults on": (addresses) => {
       const balancer = grpcBalancer({ name: "orders", discovery: addresses });
       return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
     },
     "Evenkeel's grpcBalancer, roundRobin()": (addresses) => {
       const balancer = grpcBalancer({ name: "orders", discovery: addresses, policy: roundRobin() });
+      return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
+    },
+  },
+  "grpc-deadline": {
+    "grpc-js round_robin, each call with a deadline": (addresses) => grpcRoundRobin(addresses, 2_000),
+    "Evenkeel's grpcBalancer, each call with a deadline": (addresses) => {
+      const balancer = grpcBalancer({ name: "orders", discovery: addresses });
+      const options = { ...balancer.channelOptions, deadlineMs: 2_000 };
+      return grpcSystem(balancer.target, options, () => balancer.close());
+    },
+    "Evenkeel's grpcBalancer, which ends calls by itself": (addresses) => {
+      const balancer = grpcBalancer({ name: "orders", discovery: addresses });
       return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
     },
   },

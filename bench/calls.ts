@@ -24,13 +24,14 @@ const starts = 10;
 /** Within one start. */
 const rounds = 40;
 /** Some garbage collections are in each: a call over gRPC leaves 30 KB behind, one over HTTP/1.1 5 KB. */
-const callsPerBlock = (group: string): number => (group === "grpc" || group === "connect" ? 1_000 : 6_000);
+const callsPerBlock = (group: string): number => (isRpc(group) ? 1_000 : 6_000);
 /**
  * Until V8 has compiled what is called often: the CPU time of a call falls by a third over the first 50,000, and over gRPC,
  * where a call is many functions, the last of them get to its best compiler after 100,000.
  */
-const warmUpCalls = (group: string): number => (group === "grpc" ? 120_000 : 50_000);
+const warmUpCalls = (group: string): number => (group.startsWith("grpc") ? 120_000 : 50_000);
 const concurrency = 32;
+const isRpc = (group: string): boolean => group.startsWith("grpc") || group === "connect";
 
 async function block(worker: ChildProcess, calls: number): Promise<number> {
   const settled = new AbortController();
@@ -62,7 +63,7 @@ interface Costs {
 async function measure(group: string, costs: ReadonlyMap<string, Costs>, seed: number): Promise<void> {
   const servers = start("./servers.ts");
   const [{ http1, http2, grpc, connect }] = (await once(servers, "message")) as [ServerPorts];
-  const ports = { http2: [http2], grpc, connect: [connect] }[group] ?? http1;
+  const ports = { http2: [http2], grpc, "grpc-deadline": grpc, connect: [connect] }[group] ?? http1;
   const addresses = ports.map((port) => `http://127.0.0.1:${port}`);
   const names = [...costs.keys()];
   const workers = names.map((name) => start("./call-worker.ts", group, name, ...addresses));
@@ -107,6 +108,7 @@ const titles: Readonly<Record<string, string>> = {
   resilience: "`request` with what keeps failures from spreading; mark: 1.10.",
   fetch: "`fetch`; mark: `agent.fetch` at most 1.03.",
   grpc: "unary calls over gRPC; mark: `grpcBalancer` at most 1.05.",
+  "grpc-deadline": "the same where each call of round_robin is given a deadline, as calls of production are.",
   connect: "unary calls over Connect's gRPC transport, to one node.",
   http2: "`request` over HTTP/2, to one node and over one session; mark: 1.05.",
 };

@@ -2,12 +2,13 @@
 
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { credentials, Metadata, ServerCredentials, status } from "@grpc/grpc-js";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { collect } from "../../src/core/observation.ts";
 import { grpcBalancer } from "../../src/grpc/index.ts";
 import { list, type Policy, roundRobin } from "../../src/index.ts";
@@ -277,8 +278,37 @@ test("a dead peer is found by keepalive while calls are in flight", async () => 
   const call = balanced.client.get();
   await eventually("the call is there", () => server.gets === 1);
   deaf.fallSilent();
-  await expect(call).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  await expect(call).rejects.toMatchObject({ code: status.UNAVAILABLE, details: "Connection dropped" });
+  expect(balanced.balancer.nodes).toMatchObject([{ failures: 1 }]);
 });
+
+test("that it drops a connection since this process was blocked is held against no node", async () => {
+  await using server = await startServer({ get: () => {} });
+  await using balanced = balance([server.address], {
+    connections: { pingMs: 200, pingTimeoutMs: 200 },
+    retry: false,
+  });
+  await connected(balanced.client);
+  using _ = blockAtPings(server.address, 400);
+  const dropped = { code: status.UNAVAILABLE, details: "Connection dropped" };
+  await expect(balanced.client.get()).rejects.toMatchObject(dropped);
+  expect(server.gets).toBe(1);
+  expect(balanced.balancer.nodes).toMatchObject([{ failures: 0, calls: 0, state: "ready" }]);
+});
+
+/** Blocks this process whenever it sends a PING, until the time for the answer is over: none can be read before. */
+function blockAtPings(address: string, blockedMs: number): Disposable {
+  const session = connectHttp2(`http://${address}`);
+  session.destroy();
+  const sessions: ClientHttp2Session = Object.getPrototypeOf(session);
+  const { ping } = sessions;
+  const spy = vi.spyOn(sessions, "ping").mockImplementation(function (this: ClientHttp2Session, ...given) {
+    const isSent = ping.apply(this, given);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blockedMs);
+    return isSent;
+  });
+  return { [Symbol.dispose]: () => spy.mockRestore() };
+}
 
 test("when discovery replaces all nodes, calls wait for the first of the new ones", async () => {
   await using before = await startServer();
