@@ -5,7 +5,7 @@ import { Client, type ClientOptions, credentials, type ServiceError } from "@grp
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { Agent, BalancedPool, type Dispatcher, Pool, fetch as undiciFetch } from "undici";
 import { connectBalancer } from "../src/connect/index.ts";
-import { grpcBalancer } from "../src/grpc/index.ts";
+import { type GrpcBalancerOptions, grpcBalancer } from "../src/grpc/index.ts";
 import { Balancer, BalancerAgent, roundRobin, withDeadline } from "../src/index.ts";
 import { otel } from "../src/telemetry/otel.ts";
 import { Orders } from "./connect-service.ts";
@@ -55,11 +55,11 @@ function authority(address: string): string {
 /** Unary calls of one client; `deadlineMs` is for each call. */
 function grpcSystem(
   target: string,
-  options: ClientOptions & { readonly deadlineMs?: number },
+  options: ClientOptions,
+  deadlineMs: number | undefined,
   closed: () => unknown = () => undefined,
 ): System {
-  const { deadlineMs, ...channelOptions } = options;
-  const client = new Client(target, credentials.createInsecure(), channelOptions);
+  const client = new Client(target, credentials.createInsecure(), options);
   const request = Buffer.from(JSON.stringify({ id: 42 }));
   return {
     call: () =>
@@ -93,10 +93,17 @@ function connectSystem(transport: Transport, close: () => unknown): System {
 
 function grpcRoundRobin(addresses: Addresses, deadlineMs?: number): System {
   const config = { loadBalancingConfig: [{ round_robin: {} }] };
-  return grpcSystem(`ipv4:${addresses.map(authority).join(",")}`, {
-    "grpc.service_config": JSON.stringify(config),
-    ...(deadlineMs === undefined ? {} : { deadlineMs }),
-  });
+  const target = `ipv4:${addresses.map(authority).join(",")}`;
+  return grpcSystem(target, { "grpc.service_config": JSON.stringify(config) }, deadlineMs);
+}
+
+function grpcEvenkeel(
+  addresses: Addresses,
+  options: Pick<GrpcBalancerOptions, "policy"> = {},
+  deadlineMs?: number,
+): System {
+  const balancer = grpcBalancer({ name: "orders", discovery: addresses, ...options });
+  return grpcSystem(balancer.target, balancer.channelOptions, deadlineMs, () => balancer.close());
 }
 
 function roundRobinOverPools(addresses: Addresses): System {
@@ -179,26 +186,13 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   grpc: {
     "grpc-js round_robin": (addresses) => grpcRoundRobin(addresses),
-    "Evenkeel's grpcBalancer, all defaults on": (addresses) => {
-      const balancer = grpcBalancer({ name: "orders", discovery: addresses });
-      return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
-    },
-    "Evenkeel's grpcBalancer, roundRobin()": (addresses) => {
-      const balancer = grpcBalancer({ name: "orders", discovery: addresses, policy: roundRobin() });
-      return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
-    },
+    "Evenkeel's grpcBalancer, all defaults on": (addresses) => grpcEvenkeel(addresses),
+    "Evenkeel's grpcBalancer, roundRobin()": (addresses) => grpcEvenkeel(addresses, { policy: roundRobin() }),
   },
   "grpc-deadline": {
     "grpc-js round_robin, each call with a deadline": (addresses) => grpcRoundRobin(addresses, 2_000),
-    "Evenkeel's grpcBalancer, each call with a deadline": (addresses) => {
-      const balancer = grpcBalancer({ name: "orders", discovery: addresses });
-      const options = { ...balancer.channelOptions, deadlineMs: 2_000 };
-      return grpcSystem(balancer.target, options, () => balancer.close());
-    },
-    "Evenkeel's grpcBalancer, which ends calls by itself": (addresses) => {
-      const balancer = grpcBalancer({ name: "orders", discovery: addresses });
-      return grpcSystem(balancer.target, balancer.channelOptions, () => balancer.close());
-    },
+    "Evenkeel's grpcBalancer, each call with a deadline": (addresses) => grpcEvenkeel(addresses, {}, 2_000),
+    "Evenkeel's grpcBalancer, which ends calls by itself": (addresses) => grpcEvenkeel(addresses),
   },
   connect: {
     "Connect's own Http2SessionManager, pings every second": ([address = ""]) => {
