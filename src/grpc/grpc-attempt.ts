@@ -40,7 +40,7 @@ const neverSent = ignored("closing", "the connection went before the call was se
 /** One object for each attempt, whoever looks at it: it is needed again only after thousands of others, out of all caches. */
 export class GrpcAttempt extends Attempt implements Deadline, Listener {
   // First what is needed when the answer comes, next to one another.
-  /** Undefined until it went to the connection, which may have refused it. */
+  /** grpc-js' own, which has the caller. Undefined until the attempt went to the connection, which may have refused it, and again after its status. */
   private listener: Listener | undefined = undefined;
   /** The answer has begun: from here on nothing is tried again. */
   private isAnswered = false;
@@ -162,8 +162,16 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
     this.listener?.onReceiveMessage(message);
   }
 
+  /**
+   * Nothing comes after it, and the caller is let go of. Node holds an HTTP/2 stream, with all that listens to it, until the
+   * next full garbage collection, however short it was: it would hold all that grpc-js made for the call, and the program's
+   * own message and callback.
+   */
   onReceiveStatus(ended: Status): void {
-    this.listener?.onReceiveStatus(this.ended ? ended : this.settled(ended));
+    const { listener } = this;
+    const shown = this.ended ? ended : this.settled(ended);
+    this.listener = undefined;
+    listener?.onReceiveStatus(shown);
   }
 
   /** How a unary call went is known at its end, which comes with its answer; a stream's may be hours away. */

@@ -1,10 +1,12 @@
 /** What becomes of a call tells of its node: by status, with streams apart, and with nothing left over. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { type CallOptions, credentials, Metadata, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { attemptEnds, callEnds } from "../../src/core/events.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import { leastRequest } from "../../src/index.ts";
+import { collectGarbage } from "../support/collect-garbage.ts";
 import { balance, eventually, inTurn } from "./support/clients.ts";
 import { methods, startServer, startServers } from "./support/servers.ts";
 
@@ -267,6 +269,41 @@ test("whatever way 2,000 calls are given up, nothing stays in flight", async () 
   await eventually("nothing is in flight", () =>
     balanced.balancer.nodes.every(({ inflight }) => inflight === 0),
   );
+});
+
+test("the HTTP/2 stream of a call that is over, which Node keeps for long, does not keep the caller", async () => {
+  await using server = await startServer({
+    put: (_call, callback) => callback({ code: status.INTERNAL }),
+    list: (call) => call.end(),
+  });
+  await using balanced = balance([server.address]);
+  await balanced.client.get();
+  const streams: unknown[] = [];
+  const keep = (message: unknown): void => void streams.push(message);
+  subscribe("http2.client.stream.created", keep);
+  const callers: WeakRef<object>[] = [];
+  for (const { path, requestSerialize, responseDeserialize } of [methods.get, methods.put]) {
+    await new Promise<void>((resolve) => {
+      const callback = (): void => resolve();
+      callers.push(new WeakRef(callback));
+      balanced.client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        Buffer.alloc(0),
+        callback,
+      );
+    });
+  }
+  await new Promise<void>((resolve) => {
+    const stream = balanced.client.list();
+    callers.push(new WeakRef(stream));
+    stream.on("status", () => resolve()).resume();
+  });
+  unsubscribe("http2.client.stream.created", keep);
+  await collectGarbage();
+  expect(callers.map((caller) => caller.deref() === undefined)).toEqual([true, true, true]);
+  expect(streams).toHaveLength(3);
 });
 
 interface Ends extends Disposable {
