@@ -129,4 +129,6 @@ export interface Policy {
    * @param now the cluster's clock.
    */
   observe?(node: Node, latencyMs: number, outcome: Outcome, now: number): void;
+  /** Only for a policy that has another one pick: that one. */
+  readonly inner?: Policy | undefined;
 }

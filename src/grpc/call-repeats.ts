@@ -23,6 +23,8 @@ export class CallRepeats {
   extras = 0;
   /** Of a hedged call: its next attempt is paid for. */
   isGranted = false;
+  /** Its last attempt met a connection that was being closed: the next one costs nothing. */
+  wasPassedOver = false;
   /** How the last attempt of a hedged call failed that no other one stands in for yet. */
   failed: Status | undefined = undefined;
 

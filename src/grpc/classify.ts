@@ -24,8 +24,8 @@ const dropped = failure("reset", "connection dropped");
 const droppedByUs = ignored("shortage", "connection dropped while this process was blocked");
 const refused = failure("reset", "stream refused");
 const goAway = ignored("closing", "GOAWAY");
-/** Our own doing: pings, as a rule. */
-const calm = ignored("closing", "ENHANCE_YOUR_CALM");
+/** The peer ended the connection, for our own doing: pings, as a rule. */
+export const calm: Outcome = ignored("closing", "ENHANCE_YOUR_CALM");
 const cancelled = ignored("aborted", "CANCELLED");
 const tooLarge = ignored("call", "the answer is larger than grpc.max_receive_message_length");
 

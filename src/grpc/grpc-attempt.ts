@@ -15,7 +15,8 @@ import { priorityHeader, retryHeader } from "../core/layers.ts";
 import type { Node } from "../core/node.ts";
 import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
-import { outcomeOfEnd } from "./classify.ts";
+import { deadlineHeaderValue, parseDeadlineHeader } from "../resilience/deadline-header.ts";
+import { calm, outcomeOfEnd } from "./classify.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import type { GrpcConnection } from "./grpc-connections.ts";
 
@@ -29,6 +30,8 @@ export type Status = Parameters<Listener["onReceiveStatus"]>[0];
 
 /** REFUSED_STREAM (RFC 9113, section 7). */
 const refusedStream = 7;
+/** Where grpc-js writes what is left of a call's deadline. */
+const grpcTimeout = "grpc-timeout";
 /** Of the time for a PING's answer: some of it may have passed before this process was blocked. */
 const blockedShare = 0.5;
 /** After so many answers without a load report only some are looked at for one. */
@@ -131,6 +134,8 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
   createCall(metadata: Metadata, host: string, method: string, listener: Listener, callId?: number): Sent {
     this.listener = listener;
     if (this.call.priority !== "default") metadata.set(priorityHeader, this.call.priority);
+    const { deadlineHeader } = this.call.cluster.options;
+    if (deadlineHeader !== undefined) this.tellDeadline(metadata, deadlineHeader);
     if (attemptStarts.hasSubscribers) {
       const addHeader = (name: string, value: string) => metadata.set(name, value);
       publishAttemptStart(this.call.cluster, this.call, this, addHeader);
@@ -148,6 +153,18 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
       service.deadlines.add(this);
     } else service.streams.add(this);
     return sent;
+  }
+
+  /** As over other transports: grpc-js tells of the deadline that the caller gave, and by its own header only. */
+  private tellDeadline(metadata: Metadata, name: string): void {
+    const { cluster, endsAt } = this.call;
+    const [written] = metadata.get(grpcTimeout);
+    const givenMs = written === undefined ? undefined : parseDeadlineHeader(grpcTimeout, String(written));
+    const ownMs = endsAt - cluster.clock.now();
+    const leftMs = Math.min(ownMs, givenMs ?? Number.POSITIVE_INFINITY);
+    const isTold = name === grpcTimeout && leftMs === givenMs;
+    if (isTold || leftMs === Number.POSITIVE_INFINITY) return;
+    metadata.set(name, deadlineHeaderValue(name, leftMs));
   }
 
   // What the connection reports.
@@ -213,7 +230,9 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
 
   expire(now: number): void {
     if (this.ended) return;
-    const { endsAt, cluster, rules } = this.call;
+    const { definition, endsAt, cluster, rules } = this.call;
+    // What nobody said of is a stream then: the answer of a unary call comes all at once.
+    if (this.isAnswered && !definition.isKnown) return;
     const { attemptMs, totalMs } = rules;
     const { name } = cluster;
     if (now >= endsAt) {
@@ -252,9 +271,16 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
     }
     if (this.isOvertaken(ended)) this.call.cluster.overtaken(this, this.call.cluster.clock.now());
     const now = this.conclude(outcome);
-    if (ended.code === status.OK || this.isAnswered) return ended;
-    if (ended.code !== status.UNAVAILABLE && !isRefused) return ended;
-    return this.call.direct(this, outcome, ended, isRefused, now);
+    const shown = outcome === calm ? this.calmed(ended) : ended;
+    if (shown.code === status.OK || this.isAnswered) return shown;
+    if (shown.code !== status.UNAVAILABLE && !isRefused) return shown;
+    return this.call.direct(this, outcome, shown, isRefused, now);
+  }
+
+  /** A lost connection, which grpc-js takes for the stream's own end. grpc-go gives this code, and a retry may make it good. */
+  private calmed({ metadata }: Status): Status {
+    const details = `${this.call.cluster.name}: ${this.node.key} ended the connection with ENHANCE_YOUR_CALM, for our PINGs as a rule`;
+    return { code: status.UNAVAILABLE, details, metadata };
   }
 
   private outcomeOf(code: number, details: string, isRefused: boolean): Outcome {

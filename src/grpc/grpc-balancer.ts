@@ -15,7 +15,7 @@ import { checkAuthority } from "./authority.ts";
 import { connectionDefaults } from "./connection-options.ts";
 import { GrpcBalancerView } from "./grpc-balancer-view.ts";
 import { GrpcCheck } from "./grpc-check.ts";
-import { isGrpcPolicy } from "./grpc-policy.ts";
+import { isGrpcPolicy, refuseWrapped } from "./grpc-policy.ts";
 import type { GrpcRules } from "./grpc-rules.ts";
 import { GrpcService } from "./grpc-service.ts";
 import { createInterceptor } from "./interceptor.ts";
@@ -61,7 +61,10 @@ export class GrpcBalancer extends RpcBalancer {
   readonly #service: GrpcService;
 
   constructor(from: GrpcBalancerOptions | Cluster) {
-    if (from instanceof Cluster) checkAuthority(from.options);
+    if (from instanceof Cluster) {
+      checkAuthority(from.options);
+      refuseWrapped(from.options.policy);
+    }
     super(from instanceof Cluster ? from : withoutUnheard(from));
     this.#service = new GrpcService(this.cluster);
     this.target = addService(this.#service);
@@ -114,7 +117,7 @@ export class GrpcBalancer extends RpcBalancer {
 
 /** @throws TypeError for what would be taken and do nothing. A cluster that HTTP calls share may have it. */
 function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
-  const { tls, connections, fallback, policy, health } = from;
+  const { tls, connections, fallback, policy, shadow, health } = from;
   for (const [name, value] of Object.entries(tls ?? {})) {
     if (name === "servername" || value === undefined) continue;
     throw new TypeError(
@@ -129,11 +132,17 @@ function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
       "connections.factory is of no use to grpcBalancer: its connections are those of grpc-js",
     );
   }
-  if (policy !== undefined && isGrpcPolicy(policy) && health?.check instanceof GrpcCheck) {
-    throw new TypeError(
-      "health.check: grpcCheck() is of no use to grpcPolicy(), whose connections are not at hand; httpCheck() is",
-    );
+  if (policy !== undefined && isGrpcPolicy(policy)) {
+    if (shadow !== undefined)
+      throw new TypeError(`shadow is of no use to ${policy.name}, which picks by itself`);
+    if (health?.check instanceof GrpcCheck) {
+      throw new TypeError(
+        "health.check: grpcCheck() is of no use to grpcPolicy(), whose connections are not at hand; httpCheck() is",
+      );
+    }
   }
+  // Whether it is a policy at all is the cluster's to say as well.
+  if (typeof policy === "object" && policy !== null) refuseWrapped(policy);
   // Whether it is a text at all is the cluster's to say.
   if (typeof from.name === "string") checkAuthority(from);
   return from;

@@ -50,6 +50,7 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
   #latest: GrpcAttempt | undefined = undefined;
   #repeats: CallRepeats | undefined = undefined;
   #isOver = false;
+  #isCommitted = false;
   /** Since it started: at the gate, or for a node. */
   #mayHaveWaited: boolean;
   readonly #gate: Gate | undefined;
@@ -95,6 +96,11 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   get dynamicFilterFactories(): experimental.FilterFactory<Filter>[] {
     return [this];
+  }
+
+  /** It is not sent again: the answer has begun, or there is more to send than grpc-js keeps for that. */
+  onCommitted(): void {
+    this.#isCommitted = true;
   }
 
   /** What the picker is given: the call itself. Their types know texts only. */
@@ -162,12 +168,14 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     const latest = this.#latest;
     if (latest === undefined) return;
     this.#latest = undefined;
-    // An attempt that was picked and then not sent, as its connection had just gone, is told of by nobody.
-    if (!latest.isSent && this.methodConfig.hedgingPolicy === undefined) {
+    const repeats = this.#repeated;
+    // An attempt that was picked and then not sent, as its connection had just gone, is told of by nobody. A hedge comes while
+    // the first one may still wait to be sent.
+    if (!latest.isSent && (latest.ended || this.methodConfig.hedgingPolicy === undefined)) {
       latest.abandon();
       this.#attempts--;
+      repeats.isGranted = this.#attempts > 0;
     }
-    const repeats = this.#repeated;
     repeats.tried ??= [];
     if (!repeats.tried.includes(latest.node)) repeats.tried.push(latest.node);
     if (latest.ended) return;
@@ -186,6 +194,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     const repeats = this.#repeated;
     // It was, and then had to wait for a node.
     if (repeats.isGranted) return true;
+    if (!repeats.isUnderWay && repeats.wasPassedOver) {
+      repeats.isGranted = true;
+      return true;
+    }
     const { cluster } = this;
     if (repeats.isUnderWay) repeats.isGranted = this.tried.length < reachable && cluster.withdrawHedge(now);
     else repeats.isGranted = cluster.withdrawRetry(now);
@@ -262,10 +274,17 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
 
   /** Says in the status of a failed attempt whether and when grpc-js tries again. */
   direct(failed: GrpcAttempt, outcome: Outcome, ended: Status, isUnprocessed: boolean, now: number): Status {
-    if (this.isConfigured) return ended;
+    if (this.isConfigured || this.#isCommitted) return ended;
     const repeats = this.#repeated;
+    // What met a connection that was just closing has cost no node anything, as in grpc-js' own transparent retries.
+    const isFree = isUnprocessed && outcome.reason === "closing";
     if (this.methodConfig.hedgingPolicy !== undefined) {
       repeats.failed = ended;
+      repeats.wasPassedOver = isFree;
+      // A lower layer has tried already. What runs beside it goes on.
+      if (outcome.reason === "dependency" && !repeats.isUnderWay && this.#latest?.ended !== false) {
+        this.#push(ended, "-1");
+      }
       return ended;
     }
     const { cluster } = this;
@@ -287,17 +306,19 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
             cluster.options.random,
           )
         : undefined;
-    // What met a connection that was just closing has cost no node anything, as in grpc-js' own transparent retries.
-    const isFree = outcome.reason === "closing";
     const isDenied = delayMs === undefined || (!isFree && !cluster.withdrawRetry(now));
     if (!isDenied && !isFree) repeats.extras++;
-    if (isFree && isUnprocessed && repeats.passedOver < retry.attempts) repeats.passedOver++;
-    ended.metadata.set(pushback, isDenied ? "-1" : String(Math.round(delayMs)));
-    repeats.addedPushback = true;
+    if (isFree && repeats.passedOver < retry.attempts) repeats.passedOver++;
+    this.#push(ended, isDenied ? "-1" : String(Math.round(delayMs)));
     // Without its code, grpc-js does not know that it could send the call again by itself.
     if (isDenied) return { code: ended.code, details: ended.details, metadata: ended.metadata };
     publishRetry(cluster, failed, outcome, number + 1, delayMs);
     return ended;
+  }
+
+  #push({ metadata }: Status, delay: string): void {
+    metadata.set(pushback, delay);
+    this.#repeated.addedPushback = true;
   }
 
   /** The answer of a stream has begun. */

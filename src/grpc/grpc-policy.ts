@@ -36,11 +36,33 @@ export function grpcPolicy(name: string, config: object = {}): GrpcPolicy {
       },
     );
   }
-  return { name: `grpc ${name}`, config: written, build: (nodes) => new Elsewhere(nodes) };
+  return new PolicyOfGrpc(name, written);
+}
+
+class PolicyOfGrpc implements GrpcPolicy {
+  readonly name: string;
+  readonly config: LoadBalancingConfig;
+
+  constructor(name: string, config: LoadBalancingConfig) {
+    this.name = `grpc ${name}`;
+    this.config = config;
+  }
+
+  build(nodes: readonly Node[]): Picker {
+    return new Elsewhere(nodes);
+  }
 }
 
 export function isGrpcPolicy(policy: Policy): policy is GrpcPolicy {
-  return "config" in policy;
+  return policy instanceof PolicyOfGrpc;
+}
+
+/** @throws TypeError for one of grpc-js' within another: that one would do nothing. */
+export function refuseWrapped(policy: Policy): void {
+  for (let { inner } = policy; inner !== undefined; { inner } = inner) {
+    if (isGrpcPolicy(inner))
+      throw new TypeError(`${inner.name} picks by itself: it has no subset and no shadow`);
+  }
 }
 
 /** For transports other than gRPC over the same cluster: in turns, which is the nearest to what it stands for. */

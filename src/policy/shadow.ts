@@ -51,6 +51,7 @@ export function withShadow(policy: Policy, shadow: Policy): ShadowedPolicy {
       policy.observe?.(node, latencyMs, outcome, now);
       shadow.observe?.(node, latencyMs, outcome, now);
     },
+    inner: policy,
     get report(): ShadowReport {
       return tally.report(policy.name, shadow.name);
     },

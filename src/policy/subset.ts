@@ -57,6 +57,7 @@ export function subset(options: SubsetOptions): Policy {
     build: (nodes, previous) => policy.build(choose(nodes, size, high, low), previous),
     candidates: (nodes) => choose(nodes, size, high, low),
     observe: (node, latencyMs, outcome, now) => policy.observe?.(node, latencyMs, outcome, now),
+    inner: policy,
   };
 }
 

@@ -4,6 +4,8 @@ import { expect, test } from "vitest";
 import type { CheckResult, HealthCheck } from "../../src/core/health-check.ts";
 import { grpcBalancer, grpcCheck, grpcPolicy } from "../../src/grpc/index.ts";
 import { Cluster, leastCost, leastRequest, list, ringHash, roundRobin, subset } from "../../src/index.ts";
+import { ms, printFigure } from "../support/figure.ts";
+import { percentile } from "../support/percentile.ts";
 import { balance, connected, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
 import { methods, startServer, startServers, type TestServer } from "./support/servers.ts";
 
@@ -319,6 +321,70 @@ test("grpcPolicy refuses what grpc-js would silently take for pick_first", () =>
   expect(() => grpcPolicy("pick_first", { shuffleAddressList: 1 })).toThrow(RangeError);
 });
 
+test("a node is called within 100 ms of discovery's naming it", async () => {
+  const joins = 12;
+  await using servers = await startServers(joins + 1);
+  const [first, ...others] = servers as unknown as [TestServer, ...TestServer[]];
+  const nodes = list([first.address]);
+  await using balanced = balance(nodes);
+  await balanced.client.get();
+  let running = true;
+  const caller = async (): Promise<void> => {
+    while (running) await balanced.client.get();
+  };
+  const callers = Array.from({ length: 8 }, caller);
+  const took: number[] = [];
+  for (const server of others) {
+    const namedAt = performance.now();
+    nodes.add(server.address);
+    await eventually("it is called", () => server.gets > 0);
+    took.push(performance.now() - namedAt);
+  }
+  running = false;
+  await Promise.all(callers);
+  took.sort((left, right) => left - right);
+  printFigure(
+    "a node that joins, over gRPC",
+    `first call ${ms(percentile(took, 0.5))} after discovery named it`,
+    `at most ${ms(percentile(took, 1))} (pass: 100 ms)`,
+  );
+  // A busy machine may hold a single one up.
+  expect(percentile(took, 0.5)).toBeLessThanOrEqual(100);
+});
+
+test("beyond connections.total a channel keeps connections to some of the nodes, and to others when these are out", async () => {
+  await using servers = await startServers(6);
+  const addresses = servers.map(({ address }) => address);
+  await using balanced = balance(addresses, { policy: roundRobin(), connections: { total: 2 } });
+  const { client, balancer } = balanced;
+  const called = () => servers.filter(({ gets }) => gets > 0);
+  await inTurn(20, () => client.get());
+  expect(called().map(({ sessions }) => sessions)).toEqual([1, 1]);
+  expect(servers.reduce((sum, { sessions }) => sum + sessions, 0)).toBe(2);
+  const [out] = called();
+  balancer.drain(String(out?.address));
+  await eventually("another is called", async () => {
+    await client.get();
+    return called().length === 3;
+  });
+});
+
+test("ready() waits for discovery, and explain() says who is picked and why", async () => {
+  await using server = await startServer();
+  const nodes = list([]);
+  await using balanced = balance(nodes);
+  const { balancer, client } = balanced;
+  await expect(balancer.ready({ timeoutMs: 20 })).rejects.toThrow(balancer.name);
+  nodes.set([server.address]);
+  await balancer.ready({ timeoutMs: 5_000 });
+  await client.get();
+  const explanation = balancer.explain();
+  expect(explanation.nodes).toMatchObject([
+    { address: `http://${server.address}`, state: "ready", probability: 1 },
+  ]);
+  expect(String(explanation)).toContain(server.address);
+});
+
 test("a policy of a subset keeps connections to the subset only", async () => {
   await using servers = await startServers(6);
   const sessions = () => servers.reduce((sum, server) => sum + server.sessions, 0);
@@ -341,7 +407,7 @@ test("a policy of a subset keeps connections to the subset only", async () => {
   expect(sessions()).toBeLessThanOrEqual(3);
 });
 
-test("options that gRPC has no use for are refused by name", () => {
+test("options that gRPC has no use for are refused by name", async () => {
   const options = { name: "orders", discovery: [] };
   expect(() => grpcBalancer({ ...options, tls: { ca: "x" } })).toThrow(
     /^tls\.ca is of no use to grpcBalancer/,
@@ -356,6 +422,17 @@ test("options that gRPC has no use for are refused by name", () => {
   expect(() => grpcBalancer({ ...options, policy, health: { check: grpcCheck() } })).toThrow(
     /^health\.check: grpcCheck\(\) is of no use to grpcPolicy/,
   );
+  expect(() => grpcBalancer({ ...options, policy, shadow: leastCost() })).toThrow(
+    /^shadow is of no use to grpc round_robin/,
+  );
+  expect(() => grpcBalancer({ ...options, policy: subset({ size: 2, policy }) })).toThrow(
+    /^grpc round_robin picks by itself/,
+  );
+  const shadowed = new Cluster({ ...options, policy, shadow: leastCost() });
+  expect(() => grpcBalancer(shadowed)).toThrow(/^grpc round_robin picks by itself/);
+  await shadowed.close();
+  const named = { ...roundRobin(), config: { size: 1 } };
+  await grpcBalancer({ ...options, name: "named", policy: named, shadow: leastCost() }).close();
   expect(() => grpcBalancer({ ...options, polcy: roundRobin() } as never)).toThrow(
     /unknown option polcy.*"policy"/,
   );

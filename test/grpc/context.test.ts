@@ -1,5 +1,6 @@
 /** What calls inherit, and what keeps them back: deadlines, aborts and priority of a handler, limits and breaker. */
-import { status } from "@grpc/grpc-js";
+import { once } from "node:events";
+import { type Metadata, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { withDeadline } from "../../src/index.ts";
 import { CallContext, runInContext } from "../../src/resilience/call-context.ts";
@@ -23,6 +24,45 @@ test("the least of a call's own deadline and the inherited one holds, and the se
   expect(told[1]).toBeLessThanOrEqual(2_000);
   expect(told[2]).toBe(Number.POSITIVE_INFINITY);
 });
+
+test.for(["grpc-timeout", "x-timeout-ms"])(
+  "with deadlineHeader %s the server is told what is left",
+  async (header) => {
+    const deadlines: number[] = [];
+    const headers: number[] = [];
+    const note = (call: { getDeadline(): Date | number; metadata: Metadata }): void => {
+      deadlines.push(Number(call.getDeadline()) - Date.now());
+      headers.push(Number(call.metadata.get("x-timeout-ms")[0] ?? Number.POSITIVE_INFINITY));
+    };
+    await using server = await startServer({
+      get: (call, callback) => {
+        note(call);
+        callback(null, Buffer.from("1"));
+      },
+      list: (call) => {
+        note(call);
+        call.end();
+      },
+    });
+    const timeouts = { totalMs: 20_000 };
+    await using balanced = balance([server.address], { deadlineHeader: header, timeouts });
+    const { client } = balanced;
+    await client.get();
+    await client.get({ deadline: Date.now() + 60_000 });
+    await client.get({ deadline: Date.now() + 3_000 });
+    await withDeadline(3_000, () => client.get());
+    await once(client.list({ deadline: Date.now() + 3_000 }).resume(), "end");
+    await once(client.list().resume(), "end");
+    const told = header === "grpc-timeout" ? deadlines : headers;
+    for (const [index, limit] of [20_000, 20_000, 3_000, 3_000, 3_000].entries()) {
+      expect(told[index], `call ${index}`).toBeLessThanOrEqual(limit);
+      expect(told[index], `call ${index}`).toBeGreaterThan(limit / 2);
+    }
+    expect(told[5]).toBe(Number.POSITIVE_INFINITY);
+    // What grpc-js tells by itself it goes on telling.
+    expect(deadlines[2]).toBeLessThanOrEqual(3_000);
+  },
+);
 
 test("a call of a handler ends with its deadline, and with its abort", async () => {
   await using server = await startServer({ get: () => {} });

@@ -197,6 +197,24 @@ test("a stream is not cut by the timeouts of unary calls, and a unary call is", 
   await ended;
 });
 
+test("a stream of a client without our interceptor is not cut once it has begun", async () => {
+  await using server = await startServer({
+    get: () => {},
+    list: (call) => {
+      call.write(Buffer.from("at once"));
+      setTimeout(() => call.end(), 300);
+    },
+  });
+  await using balanced = balance(
+    [server.address],
+    { timeouts: { attemptMs: 100, totalMs: 200 }, retry: false },
+    { interceptors: [] },
+  );
+  const stream = balanced.client.list();
+  await once(stream.resume(), "end");
+  await expect(balanced.client.get()).rejects.toMatchObject({ code: status.DEADLINE_EXCEEDED });
+});
+
 test("a call that is cancelled as it starts is not sent, and leaves no attempt behind", async () => {
   await using server = await startServer();
   await using balanced = balance([server.address]);

@@ -275,6 +275,89 @@ test("nodes that pass a call over in leaving cost none of its attempts, up to as
   expect(passed).toBe(3);
 });
 
+test("a connection that its node ends for our PINGs is lost, and a method that may run twice is made good", async () => {
+  await using strict = await startRawPeer((stream) => {
+    const { session } = stream;
+    // As grpc-go does it: the call was begun, and the connection is closed under it.
+    session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM, stream.id, Buffer.from("too_many_pings"));
+    setImmediate(() => session?.destroy());
+  });
+  await using good = await startServer();
+  const addresses = [strict.address, good.address];
+  const retry = { methods: [get] };
+  await using balanced = balance(addresses, { ...withoutEjection, retry });
+  using recorder = new Recorder(balanced.balancer.name);
+  expect(tally(await inTurn(10, () => balanced.client.get()))).toEqual(new Map([[good.port, 10]]));
+  const ends = recorder.endsOn(`http://${strict.address}`);
+  expect(ends.length).toBeGreaterThan(0);
+  expect(tally(ends.map(({ outcome, detail }) => `${outcome} ${detail}`))).toEqual(
+    new Map([["ignored ENHANCE_YOUR_CALM", ends.length]]),
+  );
+  expect(recorder.retries).toHaveLength(ends.length);
+  await using alone = balance([strict.address], { ...withoutEjection, retry });
+  await expect(alone.client.put()).rejects.toMatchObject({
+    code: status.UNAVAILABLE,
+    details: expect.stringContaining(`${strict.address} ended the connection with ENHANCE_YOUR_CALM`),
+  });
+});
+
+test("a message too large for grpc-js to keep is sent once, and no retry of it is told of or paid for", async () => {
+  await using refusing = await startRawPeer((stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM));
+  await using balanced = balance([refusing.address], {
+    ...withoutEjection,
+    retry: { methods: [get], attempts: 2, backoffMs: 1, budget: { ratio: 0, minPerSecond: 1 } },
+  });
+  using recorder = new Recorder(balanced.balancer.name);
+  const large = Buffer.alloc(2_000_000);
+  const call = (message: Buffer) =>
+    expect(balanced.client.unary(methods.get, {}, new Metadata(), message)).rejects.toMatchObject({
+      code: status.UNAVAILABLE,
+    });
+  for (let round = 0; round < 15; round++) await call(large);
+  expect([recorder.starts.length, recorder.retries.length]).toEqual([15, 0]);
+  // There would be none left of the 10 of the budget.
+  await call(Buffer.alloc(10));
+  expect([recorder.starts.length, recorder.retries.length]).toEqual([17, 1]);
+});
+
+test("a hedged call that a lower layer has tried already is not sent again", async () => {
+  let answers = 0;
+  await using given = await startServers(2, {
+    get: (_call, callback) => {
+      answers++;
+      const metadata = new Metadata();
+      metadata.set("evenkeel-retry", "no");
+      callback({ code: status.UNAVAILABLE, details: "a node below is down", metadata });
+    },
+  });
+  const addresses = given.map(({ address }) => address);
+  const options = {
+    ...withoutEjection,
+    hedge: { afterMs: 2_000 },
+    retry: { methods: [get], budget: false as const },
+  };
+  await using balanced = balance(addresses, options);
+  const error = await balanced.client.get().catch((thrown: ServiceError) => thrown);
+  expect(error).toMatchObject({ code: status.UNAVAILABLE, details: "a node below is down" });
+  expect((error as ServiceError).metadata.get("grpc-retry-pushback-ms")).toEqual([]);
+  expect(answers).toBe(1);
+});
+
+test("a hedged call that a leaving node passes over goes on for nothing", async () => {
+  let passed = 0;
+  await using leaving = await startRawPeer((stream) => {
+    passed++;
+    stream.session?.goaway();
+    stream.close(constants.NGHTTP2_REFUSED_STREAM);
+  });
+  await using good = await startServer();
+  const budget = { ratio: 0, minPerSecond: 0 };
+  const options = { ...withoutEjection, hedge: { afterMs: 5_000 }, retry: { methods: [get], budget } };
+  await using balanced = balance([leaving.address, good.address], options);
+  expect(tally(await inTurn(6, () => balanced.client.get()))).toEqual(new Map([[good.port, 6]]));
+  expect(passed).toBeGreaterThan(0);
+});
+
 test("with one node left no second attempt is made beside the first", async () => {
   const slow = () =>
     startServer({ get: (_call, callback) => void setTimeout(() => callback(null, Buffer.from("0")), 100) });
