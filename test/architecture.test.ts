@@ -48,6 +48,12 @@ describe("the repository", () => {
     expect(reachViolations("src/index.ts", source, dependencies)).toEqual([]);
   });
 
+  it("leaves grpc-js' experimental interface to src/grpc", () => {
+    const users = Array.from(source.keys()).filter((path) => /\bexperimental\b/.test(source.get(path) ?? ""));
+    expect(users.length).toBeGreaterThan(5);
+    expect(users.filter((path) => !path.startsWith("src/grpc/"))).toEqual([]);
+  });
+
   it("opens each file with a sentence that says what it is", () => {
     expect(headerViolations(code)).toEqual([]);
   });

@@ -16,7 +16,7 @@ import { connectionDefaults } from "./connection-options.ts";
 import { GrpcBalancerView } from "./grpc-balancer-view.ts";
 import { GrpcCheck } from "./grpc-check.ts";
 import { isGrpcPolicy, refuseWrapped } from "./grpc-policy.ts";
-import type { GrpcRules } from "./grpc-rules.ts";
+import { type GrpcRules, refuseShortNames } from "./grpc-rules.ts";
 import { GrpcService } from "./grpc-service.ts";
 import { createInterceptor } from "./interceptor.ts";
 import { addService, removeService } from "./services.ts";
@@ -117,7 +117,7 @@ export class GrpcBalancer extends RpcBalancer {
 
 /** @throws TypeError for what would be taken and do nothing. A cluster that HTTP calls share may have it. */
 function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
-  const { tls, connections, fallback, policy, shadow, health } = from;
+  const { tls, connections, fallback, policy, shadow, health, retry } = from;
   for (const [name, value] of Object.entries(tls ?? {})) {
     if (name === "servername" || value === undefined) continue;
     throw new TypeError(
@@ -141,6 +141,7 @@ function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
       );
     }
   }
+  if (retry) refuseShortNames(retry.methods);
   // Whether it is a policy at all is the cluster's to say as well.
   if (typeof policy === "object" && policy !== null) refuseWrapped(policy);
   // Whether it is a text at all is the cluster's to say.

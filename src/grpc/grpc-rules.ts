@@ -102,19 +102,23 @@ function retryPolicy(maxAttempts: number): NonNullable<MethodConfig["retryPolicy
   };
 }
 
+/** @throws TypeError for a method of `retry.methods` that is no path, and would be that of no call. */
+export function refuseShortNames(methods: unknown): void {
+  if (!Array.isArray(methods)) return;
+  for (const method of methods) {
+    if (typeof method !== "string" || method.startsWith("/")) continue;
+    throw new TypeError(`retry.methods must hold full paths (/package.Service/Method), got ${show(method)}`);
+  }
+}
+
 /** @throws TypeError for what would be taken and do nothing. */
 function refuseUnheard(options: WithOptions, { cluster }: GrpcService): void {
   if (typeof options.retry === "object") {
-    const { statuses, methods = [] } = options.retry;
+    const { statuses, methods } = options.retry;
     if (statuses !== undefined) {
       throw new TypeError("retry.statuses is of no use over gRPC: UNAVAILABLE alone is tried again");
     }
-    for (const method of methods === "idempotency_level" ? [] : methods) {
-      if (method.startsWith("/")) continue;
-      throw new TypeError(
-        `retry.methods must hold full paths (/package.Service/Method), got ${show(method)}`,
-      );
-    }
+    refuseShortNames(methods);
   }
   const { policy } = cluster.options;
   if (!isGrpcPolicy(policy)) return;

@@ -422,6 +422,9 @@ test("options that gRPC has no use for are refused by name", async () => {
   expect(() => grpcBalancer({ ...options, policy, health: { check: grpcCheck() } })).toThrow(
     /^health\.check: grpcCheck\(\) is of no use to grpcPolicy/,
   );
+  expect(() => grpcBalancer({ ...options, retry: { methods: ["Get"] } })).toThrow(
+    new TypeError('retry.methods must hold full paths (/package.Service/Method), got "Get"'),
+  );
   expect(() => grpcBalancer({ ...options, policy, shadow: leastCost() })).toThrow(
     /^shadow is of no use to grpc round_robin/,
   );
