@@ -75,7 +75,7 @@ export class Gate extends AdmissionPass implements Applicant, Deadline {
     this.#call.service.deadlines.remove(this);
     this.#opened = undefined;
     this.stopAsking(this);
-    this.ended(outcome, now, this.#call.definition.isStream, now);
+    this.ended(outcome, now, this.#call.isStream, now);
   }
 
   #open(pass: Promise<Metadata>): void {

@@ -142,7 +142,14 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
     }
     this.connection?.callBegan();
     const told = this.isTimed ? this : new StreamListener(this);
-    const sent = this.connected.getRealSubchannel().createCall(metadata, host, method, told, callId);
+    let sent: Sent;
+    try {
+      sent = this.connected.getRealSubchannel().createCall(metadata, host, method, told, callId);
+    } catch (error) {
+      // The connection is gone and has not said so yet; grpc-js picks again.
+      this.abandon();
+      throw error;
+    }
     this.sending = sent;
     const { service, endsAt, rules } = this.call;
     // Since it was picked a credentials plugin may have taken its time.
@@ -157,10 +164,11 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
 
   /** As over other transports: grpc-js tells of the deadline that the caller gave, and by its own header only. */
   private tellDeadline(metadata: Metadata, name: string): void {
-    const { cluster, endsAt } = this.call;
+    const { cluster, definition, endsAt } = this.call;
     const [written] = metadata.get(grpcTimeout);
     const givenMs = written === undefined ? undefined : parseDeadlineHeader(grpcTimeout, String(written));
-    const ownMs = endsAt - cluster.clock.now();
+    // What nobody told of may be a stream, which a server must not end for our time.
+    const ownMs = definition.isKnown ? endsAt - cluster.clock.now() : Number.POSITIVE_INFINITY;
     const leftMs = Math.min(ownMs, givenMs ?? Number.POSITIVE_INFINITY);
     const isTold = name === grpcTimeout && leftMs === givenMs;
     if (isTold || leftMs === Number.POSITIVE_INFINITY) return;
@@ -201,6 +209,13 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
     this.call.answered(now);
   }
 
+  /** A method that nobody told of, whose answer goes on for longer than unary ones do. */
+  private turnedOutStream(): void {
+    this.isTimed = false;
+    this.call.service.streams.add(this);
+    this.streamAnswered();
+  }
+
   // What the call and the service say.
 
   /** It was picked, and will not be sent. */
@@ -231,8 +246,10 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
   expire(now: number): void {
     if (this.ended) return;
     const { definition, endsAt, cluster, rules } = this.call;
-    // What nobody said of is a stream then: the answer of a unary call comes all at once.
-    if (this.isAnswered && !definition.isKnown) return;
+    if (this.isAnswered && !definition.isKnown) {
+      this.turnedOutStream();
+      return;
+    }
     const { attemptMs, totalMs } = rules;
     const { name } = cluster;
     if (now >= endsAt) {

@@ -5,7 +5,7 @@
  * const orders = grpcBalancer({ name: "orders", discovery: ["10.0.0.1:50051", "10.0.0.2:50051"] });
  * const client = new OrdersClient(orders.target, credentials.createInsecure(), orders.channelOptions);
  */
-import type { ClientOptions, ServiceDefinition } from "@grpc/grpc-js";
+import { type ClientOptions, Metadata, type ServiceDefinition } from "@grpc/grpc-js";
 import type { WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
@@ -63,6 +63,7 @@ export class GrpcBalancer extends RpcBalancer {
   constructor(from: GrpcBalancerOptions | Cluster) {
     if (from instanceof Cluster) {
       checkAuthority(from.options);
+      checkDeadlineHeader(from.options.deadlineHeader);
       refuseWrapped(from.options.policy);
     }
     super(from instanceof Cluster ? from : withoutUnheard(from));
@@ -115,9 +116,20 @@ export class GrpcBalancer extends RpcBalancer {
   }
 }
 
+/** @throws TypeError for what can be a header over HTTP, and no key of metadata with a text. */
+function checkDeadlineHeader(name: string | undefined): void {
+  if (name === undefined) return;
+  try {
+    new Metadata().set(name, "1");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new TypeError(`deadlineHeader is of no use to grpcBalancer: ${reason}`, { cause: error });
+  }
+}
+
 /** @throws TypeError for what would be taken and do nothing. A cluster that HTTP calls share may have it. */
 function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
-  const { tls, connections, fallback, policy, shadow, health, retry } = from;
+  const { tls, connections, fallback, policy, shadow, health, retry, deadlineHeader } = from;
   for (const [name, value] of Object.entries(tls ?? {})) {
     if (name === "servername" || value === undefined) continue;
     throw new TypeError(
@@ -141,6 +153,10 @@ function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
       );
     }
   }
+  if (shadow !== undefined && isGrpcPolicy(shadow)) {
+    throw new TypeError(`shadow: ${shadow.name} cannot be asked for a pick that is not made`);
+  }
+  if (typeof deadlineHeader === "string") checkDeadlineHeader(deadlineHeader);
   if (retry) refuseShortNames(retry.methods);
   // Whether it is a policy at all is the cluster's to say as well.
   if (typeof policy === "object" && policy !== null) refuseWrapped(policy);

@@ -135,6 +135,11 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     );
   }
 
+  /** By its definition, or as it turned out. */
+  get isStream(): boolean {
+    return this.definition.isStream || this.#latest?.isTimed === false;
+  }
+
   header(name: string): string | undefined {
     const [value] = this.#metadata.get(name);
     return value === undefined ? undefined : String(value);

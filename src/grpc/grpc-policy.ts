@@ -6,6 +6,7 @@ import { show } from "../core/option-reader.ts";
 
 type LoadBalancingConfig = Parameters<typeof experimental.parseLoadBalancingConfig>[0];
 
+/** Made by `grpcPolicy()` alone: another object of this shape is balanced by its `build`. */
 export interface GrpcPolicy extends Policy {
   /** As it stands in a service config. */
   readonly config: LoadBalancingConfig;
@@ -58,10 +59,10 @@ export function isGrpcPolicy(policy: Policy): policy is GrpcPolicy {
 }
 
 /** @throws TypeError for one of grpc-js' within another: that one would do nothing. */
-export function refuseWrapped(policy: Policy): void {
-  for (let { inner } = policy; inner !== undefined; { inner } = inner) {
-    if (isGrpcPolicy(inner))
-      throw new TypeError(`${inner.name} picks by itself: it has no subset and no shadow`);
+export function refuseWrapped({ inner }: Policy): void {
+  for (let policy = inner; policy?.build !== undefined; policy = policy.inner) {
+    if (!isGrpcPolicy(policy)) continue;
+    throw new TypeError(`${policy.name} picks by itself: it has no subset and no shadow`);
   }
 }
 

@@ -321,7 +321,7 @@ test("grpcPolicy refuses what grpc-js would silently take for pick_first", () =>
   expect(() => grpcPolicy("pick_first", { shuffleAddressList: 1 })).toThrow(RangeError);
 });
 
-test("a node is called within 100 ms of discovery's naming it", async () => {
+test("a node is called within 100 ms of discovery's naming it, at the median", async () => {
   const joins = 12;
   await using servers = await startServers(joins + 1);
   const [first, ...others] = servers as unknown as [TestServer, ...TestServer[]];
@@ -345,8 +345,8 @@ test("a node is called within 100 ms of discovery's naming it", async () => {
   took.sort((left, right) => left - right);
   printFigure(
     "a node that joins, over gRPC",
-    `first call ${ms(percentile(took, 0.5))} after discovery named it`,
-    `at most ${ms(percentile(took, 1))} (pass: 100 ms)`,
+    `first call ${ms(percentile(took, 0.5))} after discovery named it, at the median of ${joins} (pass: 100 ms)`,
+    `${ms(percentile(took, 1))} at most`,
   );
   // A busy machine may hold a single one up.
   expect(percentile(took, 0.5)).toBeLessThanOrEqual(100);
@@ -431,6 +431,12 @@ test("options that gRPC has no use for are refused by name", async () => {
   expect(() => grpcBalancer({ ...options, policy: subset({ size: 2, policy }) })).toThrow(
     /^grpc round_robin picks by itself/,
   );
+  expect(() => grpcBalancer({ ...options, shadow: policy })).toThrow(/^shadow: grpc round_robin cannot/);
+  for (const header of ["x-deadline-bin", "x-left!"]) {
+    expect(() => grpcBalancer({ ...options, deadlineHeader: header })).toThrow(
+      /^deadlineHeader is of no use to grpcBalancer: /,
+    );
+  }
   const shadowed = new Cluster({ ...options, policy, shadow: leastCost() });
   expect(() => grpcBalancer(shadowed)).toThrow(/^grpc round_robin picks by itself/);
   await shadowed.close();

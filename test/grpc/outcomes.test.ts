@@ -5,7 +5,7 @@ import { type CallOptions, credentials, Metadata, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { attemptEnds, callEnds } from "../../src/core/events.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
-import { leastRequest } from "../../src/index.ts";
+import { leastRequest, list } from "../../src/index.ts";
 import { collectGarbage } from "../support/collect-garbage.ts";
 import { balance, eventually, inTurn } from "./support/clients.ts";
 import { methods, startServer, startServers } from "./support/servers.ts";
@@ -197,22 +197,43 @@ test("a stream is not cut by the timeouts of unary calls, and a unary call is", 
   await ended;
 });
 
-test("a stream of a client without our interceptor is not cut once it has begun", async () => {
+test("a stream of a client without our interceptor is one once it goes on", async () => {
+  let answers = false;
   await using server = await startServer({
-    get: () => {},
+    get: (_call, callback) => {
+      if (answers) callback(null, Buffer.from("1"));
+    },
     list: (call) => {
       call.write(Buffer.from("at once"));
-      setTimeout(() => call.end(), 300);
+      setTimeout(() => call.end(), 900);
     },
   });
+  const nodes = list([server.address]);
   await using balanced = balance(
-    [server.address],
-    { timeouts: { attemptMs: 100, totalMs: 200 }, retry: false },
+    nodes,
+    {
+      timeouts: { attemptMs: 300, totalMs: 600 },
+      retry: false,
+      deadlineHeader: "grpc-timeout",
+      connections: { drainMs: 100 },
+    },
     { interceptors: [] },
   );
-  const stream = balanced.client.list();
-  await once(stream.resume(), "end");
-  await expect(balanced.client.get()).rejects.toMatchObject({ code: status.DEADLINE_EXCEEDED });
+  const { balancer, client } = balanced;
+  answers = true;
+  await inTurn(5, () => client.get());
+  await once(client.list().resume(), "end");
+  expect(balancer.nodes[0]).toMatchObject({ calls: 6, failures: 0, inflight: 0 });
+  expect(balancer.nodes[0]?.latencyMs).toBeLessThan(200);
+  answers = false;
+  await expect(client.get()).rejects.toMatchObject({ code: status.DEADLINE_EXCEEDED });
+  // It ends with its node, as streams do.
+  const cut = client.list().resume();
+  const ended = once(cut, "error");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  nodes.set([]);
+  const [error] = await ended;
+  expect(error).toMatchObject({ code: status.UNAVAILABLE, details: expect.stringContaining("drainMs") });
 });
 
 test("a call that is cancelled as it starts is not sent, and leaves no attempt behind", async () => {

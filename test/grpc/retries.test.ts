@@ -1,6 +1,7 @@
 /** Retries over gRPC: which calls are tried again, where, and within which limits. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
-import { constants } from "node:http2";
+import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import { Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { grpcPolicy } from "../../src/grpc/index.ts";
@@ -357,6 +358,46 @@ test("a hedged call that a leaving node passes over goes on for nothing", async 
   expect(tally(await inTurn(6, () => balanced.client.get()))).toEqual(new Map([[good.port, 6]]));
   expect(passed).toBeGreaterThan(0);
 });
+
+test.for([{ hedge: { afterMs: 5_000 } }, {}])(
+  "a call that its connection cannot take goes on for nothing (%j)",
+  async (hedging) => {
+    await using servers = await startServers(2);
+    const addresses = servers.map(({ address }) => address);
+    const budget = { ratio: 0, minPerSecond: 0 };
+    const options = { ...withoutEjection, ...hedging, retry: { methods: [get], budget } };
+    await using balanced = balance(addresses, options);
+    using recorder = new Recorder(balanced.balancer.name);
+    const sessions = new Set<ClientHttp2Session>();
+    const keep = (message: unknown): void => {
+      const { session } = (message as { readonly stream: ClientHttp2Stream }).stream;
+      if (session !== undefined) sessions.add(session as ClientHttp2Session);
+    };
+    subscribe("http2.client.stream.created", keep);
+    await inTurn(2, () => balanced.client.get());
+    unsubscribe("http2.client.stream.created", keep);
+    expect(sessions.size).toBe(2);
+    const [broken] = sessions;
+    let refused = 0;
+    if (broken !== undefined) {
+      broken.request = () => {
+        refused++;
+        throw new Error("no stream");
+      };
+    }
+    const ports = await inTurn(6, () => balanced.client.get());
+    expect(ports.every((port) => port > 0)).toBe(true);
+    expect(refused).toBe(1);
+    expect(tally(recorder.ends.map(({ outcome }) => outcome))).toEqual(
+      new Map([
+        ["success", 8],
+        ["ignored", 1],
+      ]),
+    );
+    expect(balanced.balancer.nodes.map(({ inflight }) => inflight)).toEqual([0, 0]);
+    broken?.destroy();
+  },
+);
 
 test("with one node left no second attempt is made beside the first", async () => {
   const slow = () =>
