@@ -7,13 +7,16 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Node } from "../core/node.ts";
 import { chooseSubset } from "../policy/subset.ts";
+import { GrpcCheck } from "./grpc-check.ts";
 import type { NodeEndpoint } from "./grpc-service.ts";
 
+/** @param present the nodes that it has connections to, or is making them to. */
 export function nodesToConnect(
   endpoints: readonly NodeEndpoint[],
   cluster: Cluster,
+  present: Iterable<Node>,
 ): readonly NodeEndpoint[] {
-  const { policy, connections } = cluster.options;
+  const { policy, connections, check } = cluster.options;
   const isBounded = policy.candidates !== undefined || endpoints.length > connections.total;
   if (!isBounded) return endpoints;
   const { callable } = cluster.nodeSet;
@@ -28,7 +31,20 @@ export function nodesToConnect(
       for (const node of chooseSubset(candidates, connections.total)) wanted.add(node);
     }
   }
+  if (check instanceof GrpcCheck) keepWatched(wanted, present);
   return endpoints.filter(({ node }) => wanted.has(node));
+}
+
+/**
+ * Keeps as many again that are out by their check: it goes over their connections, and without these nobody would hear that
+ * they are well.
+ */
+function keepWatched(wanted: Set<Node>, present: Iterable<Node>): void {
+  const most = 2 * wanted.size;
+  for (const node of present) {
+    if (wanted.size === most) return;
+    if (node.check.kind === "failing") wanted.add(node);
+  }
 }
 
 /** A policy is asked for each tier by itself. */

@@ -188,7 +188,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     const service = this.#service as GrpcService;
     const { wanted, ready } = this.#reach as Reach;
     const wasConnected = ready.size > 0;
-    const endpoints = nodesToConnect(this.#endpoints, service.cluster);
+    const endpoints = nodesToConnect(this.#endpoints, service.cluster, this.#leaves.keys());
     wanted.clear();
     for (const { node } of endpoints) wanted.add(node);
     for (const [node, leaf] of this.#leaves) {

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { type Clock, systemClock } from "../../src/core/clock.ts";
 import { encodeLoadReport, loadReportTrailer } from "../../src/core/orca.ts";
 import { grpcBalancer, grpcCheck } from "../../src/grpc/index.ts";
-import { roundRobin, weightedRoundRobin } from "../../src/index.ts";
+import { roundRobin, subset, weightedRoundRobin } from "../../src/index.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { balance, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
 import { HealthService } from "./support/health-service.ts";
@@ -70,6 +70,38 @@ test("a server without the health service is well, and a stream that breaks is b
   // The first pause is half a second to a second.
   await eventually("it is back", () => balanced.balancer.nodes.every(({ state }) => state === "ready"));
   expect(health.asked).toHaveLength(2);
+});
+
+test("one that stands in for a node of a subset, and is out by its check as well, is called when it is well", async () => {
+  await using servers = await startServers(3);
+  const health = new Map(servers.map(({ port, server }) => [port, new HealthService(server)]));
+  await using balanced = balance(
+    servers.map(({ address }) => address),
+    {
+      policy: subset({ size: 1, clientId: "me" }),
+      health: { check: grpcCheck(), warmUpMs: 0 },
+    },
+  );
+  const { client } = balanced;
+  /** Takes the one that is called out, and waits until another is. */
+  const next = async (present: number): Promise<number> => {
+    health.get(present)?.set(false);
+    let port = present;
+    await eventually("another is called", async () => {
+      port = await client.get();
+      return port !== present;
+    });
+    return port;
+  };
+  const first = await client.get();
+  await eventually("it is watched", () => health.get(first)?.watches === 1);
+  const second = await next(first);
+  await eventually("the second is watched", () => health.get(second)?.watches === 1);
+  const third = await next(second);
+  expect(new Set([first, second, third]).size).toBe(3);
+  await eventually("the third is watched", () => health.get(third)?.watches === 1);
+  health.get(second)?.set(true);
+  await eventually("the second is called", async () => (await client.get()) === second);
 });
 
 test("the streams end with the balancer", async () => {
