@@ -8,12 +8,15 @@ import { totalMs } from "../../../bench/faults/plan.ts";
 import { roundRobin } from "../../../src/index.ts";
 import { PacketFilter } from "../../support/packet-filter.ts";
 import { statisticsOf } from "./channelz.ts";
+import { hadBegun } from "./clients.ts";
 import { type Each, findBusy, type System, startShop, systems } from "./shop.ts";
 
 export interface BlackholedSystem {
   readonly calls: number;
   readonly failed: number;
   readonly failures: string;
+  /** Of the failed ones, those that the node vanished under in the midst of its answer. */
+  readonly begun: number;
   readonly slowestMs: number;
   /** How long after the node vanished the connection to it was given up; null for not while it was gone. */
   readonly retiredMs: number | null;
@@ -84,6 +87,7 @@ function describe(system: System): BlackholedSystem {
     calls: result.calls.length,
     failed: result.failed.length,
     failures: result.describeFailures(),
+    begun: result.failed.filter(({ error }) => hadBegun(error)).length,
     slowestMs: result.percentile(1),
     retiredMs: retiredMs[system] ?? null,
     oldConnections,

@@ -37,22 +37,33 @@ export class OrdersClient extends Client {
     request: Buffer = nothing,
   ): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      this.makeUnaryRequest(
+      let hasBegun = false;
+      const call = this.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         request,
         metadata,
         options,
-        (error: ServiceError | null, answer?: Buffer) =>
-          error === null ? resolve(answer ?? nothing) : reject(error),
+        (error: ServiceError | null, answer?: Buffer) => {
+          if (error === null) resolve(answer ?? nothing);
+          else reject(hasBegun ? Object.assign(error, { hasBegun }) : error);
+        },
       );
+      call.once("metadata", () => {
+        hasBegun = true;
+      });
     });
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** Whether a call failed after its answer had begun, from when on gRPC lets nobody send it again. */
+export function hadBegun(error: unknown): boolean {
+  return (error as { readonly hasBegun?: boolean } | undefined)?.hasBegun === true;
 }
 
 export interface Balanced extends AsyncDisposable {
