@@ -15,8 +15,8 @@ import { priorityHeader, retryHeader } from "../core/layers.ts";
 import type { Node } from "../core/node.ts";
 import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
-import { deadlineHeaderValue, parseDeadlineHeader } from "../resilience/deadline-header.ts";
 import { calm, outcomeOfEnd } from "./classify.ts";
+import { tellDeadline } from "./deadline-metadata.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import type { GrpcConnection } from "./grpc-connections.ts";
 
@@ -30,8 +30,6 @@ export type Status = Parameters<Listener["onReceiveStatus"]>[0];
 
 /** REFUSED_STREAM (RFC 9113, section 7). */
 const refusedStream = 7;
-/** Where grpc-js writes what is left of a call's deadline. */
-const grpcTimeout = "grpc-timeout";
 /** Of the time for a PING's answer: some of it may have passed before this process was blocked. */
 const blockedShare = 0.5;
 /** After so many answers without a load report only some are looked at for one. */
@@ -43,7 +41,10 @@ const neverSent = ignored("closing", "the connection went before the call was se
 /** One object for each attempt, whoever looks at it: it is needed again only after thousands of others, out of all caches. */
 export class GrpcAttempt extends Attempt implements Deadline, Listener {
   // First what is needed when the answer comes, next to one another.
-  /** grpc-js' own, which has the caller. Undefined until the attempt went to the connection, which may have refused it, and again after its status. */
+  /**
+   * grpc-js' own, which has the caller. Undefined until the attempt went to the connection, which may have refused it, and
+   * again after its status.
+   */
   private listener: Listener | undefined = undefined;
   /** The answer has begun: from here on nothing is tried again. */
   private isAnswered = false;
@@ -135,7 +136,7 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
     this.listener = listener;
     if (this.call.priority !== "default") metadata.set(priorityHeader, this.call.priority);
     const { deadlineHeader } = this.call.cluster.options;
-    if (deadlineHeader !== undefined) this.tellDeadline(metadata, deadlineHeader);
+    if (deadlineHeader !== undefined) tellDeadline(metadata, deadlineHeader, this.ownLeftMs());
     if (attemptStarts.hasSubscribers) {
       const addHeader = (name: string, value: string) => metadata.set(name, value);
       publishAttemptStart(this.call.cluster, this.call, this, addHeader);
@@ -162,17 +163,10 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
     return sent;
   }
 
-  /** As over other transports: grpc-js tells of the deadline that the caller gave, and by its own header only. */
-  private tellDeadline(metadata: Metadata, name: string): void {
+  /** Of `totalMs`. What nobody told of may be a stream, which a server must not end for our time. */
+  private ownLeftMs(): number {
     const { cluster, definition, endsAt } = this.call;
-    const [written] = metadata.get(grpcTimeout);
-    const givenMs = written === undefined ? undefined : parseDeadlineHeader(grpcTimeout, String(written));
-    // What nobody told of may be a stream, which a server must not end for our time.
-    const ownMs = definition.isKnown ? endsAt - cluster.clock.now() : Number.POSITIVE_INFINITY;
-    const leftMs = Math.min(ownMs, givenMs ?? Number.POSITIVE_INFINITY);
-    const isTold = name === grpcTimeout && leftMs === givenMs;
-    if (isTold || leftMs === Number.POSITIVE_INFINITY) return;
-    metadata.set(name, deadlineHeaderValue(name, leftMs));
+    return definition.isKnown ? endsAt - cluster.clock.now() : Number.POSITIVE_INFINITY;
   }
 
   // What the connection reports.

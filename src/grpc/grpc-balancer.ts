@@ -5,7 +5,7 @@
  * const orders = grpcBalancer({ name: "orders", discovery: ["10.0.0.1:50051", "10.0.0.2:50051"] });
  * const client = new OrdersClient(orders.target, credentials.createInsecure(), orders.channelOptions);
  */
-import { type ClientOptions, Metadata, type ServiceDefinition } from "@grpc/grpc-js";
+import type { ClientOptions, ServiceDefinition } from "@grpc/grpc-js";
 import type { WithOptions } from "../cluster/call-rules.ts";
 import { Cluster } from "../cluster/cluster.ts";
 import type { ClusterOptions } from "../cluster/options.ts";
@@ -13,6 +13,7 @@ import { RpcBalancer } from "../cluster/rpc-balancer.ts";
 import { inspectBy } from "../core/summary.ts";
 import { checkAuthority } from "./authority.ts";
 import { connectionDefaults } from "./connection-options.ts";
+import { checkDeadlineHeader } from "./deadline-metadata.ts";
 import { GrpcBalancerView } from "./grpc-balancer-view.ts";
 import { GrpcCheck } from "./grpc-check.ts";
 import { isGrpcPolicy, refuseWrapped } from "./grpc-policy.ts";
@@ -116,20 +117,9 @@ export class GrpcBalancer extends RpcBalancer {
   }
 }
 
-/** @throws TypeError for what can be a header over HTTP, and no key of metadata with a text. */
-function checkDeadlineHeader(name: string | undefined): void {
-  if (name === undefined) return;
-  try {
-    new Metadata().set(name, "1");
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new TypeError(`deadlineHeader is of no use to grpcBalancer: ${reason}`, { cause: error });
-  }
-}
-
 /** @throws TypeError for what would be taken and do nothing. A cluster that HTTP calls share may have it. */
 function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
-  const { tls, connections, fallback, policy, shadow, health, retry, deadlineHeader } = from;
+  const { tls, connections, fallback, retry, deadlineHeader } = from;
   for (const [name, value] of Object.entries(tls ?? {})) {
     if (name === "servername" || value === undefined) continue;
     throw new TypeError(
@@ -144,6 +134,16 @@ function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
       "connections.factory is of no use to grpcBalancer: its connections are those of grpc-js",
     );
   }
+  refuseAroundPolicy(from);
+  if (retry) refuseShortNames(retry.methods);
+  // Whether these are texts at all is the cluster's to say.
+  if (typeof deadlineHeader === "string") checkDeadlineHeader(deadlineHeader);
+  if (typeof from.name === "string") checkAuthority(from);
+  return from;
+}
+
+/** @throws TypeError for what would do nothing beside one of grpc-js' policies, and for one that would do nothing itself. */
+function refuseAroundPolicy({ policy, shadow, health }: GrpcBalancerOptions): void {
   if (policy !== undefined && isGrpcPolicy(policy)) {
     if (shadow !== undefined)
       throw new TypeError(`shadow is of no use to ${policy.name}, which picks by itself`);
@@ -156,11 +156,5 @@ function withoutUnheard(from: GrpcBalancerOptions): GrpcBalancerOptions {
   if (shadow !== undefined && isGrpcPolicy(shadow)) {
     throw new TypeError(`shadow: ${shadow.name} cannot be asked for a pick that is not made`);
   }
-  if (typeof deadlineHeader === "string") checkDeadlineHeader(deadlineHeader);
-  if (retry) refuseShortNames(retry.methods);
-  // Whether it is a policy at all is the cluster's to say as well.
   if (typeof policy === "object" && policy !== null) refuseWrapped(policy);
-  // Whether it is a text at all is the cluster's to say.
-  if (typeof from.name === "string") checkAuthority(from);
-  return from;
 }

@@ -2,8 +2,8 @@
 import { inspect } from "node:util";
 import { InterceptingCall, type Interceptor, Metadata, type MethodDefinition, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { leastRequest, maglev, roundRobin, withDeadline } from "../../src/index.ts";
-import { balance, eventually, inTurn, tally } from "./support/clients.ts";
+import { leastRequest, maglev, withDeadline } from "../../src/index.ts";
+import { balance, eventually, inTurn, tally, withoutEjection } from "./support/clients.ts";
 import { type Handlers, methods, startServer, startServers } from "./support/servers.ts";
 
 const get = methods.get.path;
@@ -11,8 +11,6 @@ const never: Handlers = { get: () => {} };
 const failing: Handlers = {
   get: (_call, callback) => callback({ code: status.UNAVAILABLE, details: "full" }),
 };
-/** Ejection would keep calls from a bad node, and there would be nothing to retry. */
-const withoutEjection = { health: { ejection: false as const }, policy: roundRobin() };
 
 test("hashKey picks the node, and all views share one connection to each", async () => {
   await using servers = await startServers(3);

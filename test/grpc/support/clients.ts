@@ -11,6 +11,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { type GrpcBalancer, type GrpcBalancerOptions, grpcBalancer } from "../../../src/grpc/index.ts";
+import { roundRobin } from "../../../src/index.ts";
 import { methods } from "./servers.ts";
 
 const nothing = Buffer.alloc(0);
@@ -100,6 +101,21 @@ export function balance(
       for (const client of clients) client.close();
       await balancer.close();
     },
+  };
+}
+
+/** For `balance`: ejection would keep calls from a bad node, and there would be nothing to retry. */
+export const withoutEjection: Pick<GrpcBalancerOptions, "health" | "policy"> = {
+  health: { ejection: false as const },
+  policy: roundRobin(),
+};
+
+/** A methodConfig of the channel's own, for all methods of the service. */
+export function configured(config: object): { "grpc.service_config": string } {
+  return {
+    "grpc.service_config": JSON.stringify({
+      methodConfig: [{ name: [{ service: "shop.Orders" }], ...config }],
+    }),
   };
 }
 
