@@ -12,7 +12,7 @@ function createGuard(options: Partial<GuardOptions> = {}): Guard {
     inflight: never,
     turnMs: never,
     turn: { busyMs: () => 0 },
-    pause: { sinceMs: () => 0 },
+    pause: { workedMs: () => 0 },
     ...options,
   });
 }
@@ -90,13 +90,13 @@ describe("a guard", () => {
   });
 
   it("takes in no new connections while the event loop does not come to a pause", () => {
-    let sinceMs = 250;
-    const guard = createGuard({ turnMs: 100, pause: { sinceMs: () => sinceMs } });
+    let workedMs = 250;
+    const guard = createGuard({ turnMs: 100, pause: { workedMs: () => workedMs } });
     const isRefused = (priority: CallPriority, isFresh: boolean) =>
       guard.admit(priority, never, isFresh, 0) === "event loop";
     expect(isRefused("sheddable", true)).toBe(true);
     expect(isRefused("default", true)).toBe(false);
-    sinceMs = 251;
+    workedMs = 251;
     expect(isRefused("default", true)).toBe(true);
     expect(isRefused("default", false)).toBe(false);
     expect(isRefused("critical", true)).toBe(false);

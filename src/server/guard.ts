@@ -28,7 +28,7 @@ export interface GuardOptions {
   /** For how long a turn of the event loop takes in calls; `Infinity` for as long as it likes. */
   readonly turnMs: number;
   readonly turn: { busyMs(now: number): number };
-  readonly pause: { sinceMs(now: number): number };
+  readonly pause: { workedMs(now: number): number };
 }
 
 /** The part of the limit that is open to calls of a priority. */
@@ -36,7 +36,7 @@ const openTo: Readonly<Record<CallPriority, number>> = { critical: 1, default: 0
 /** The multiple of `turnMs` for which calls of a priority are taken in. */
 const turnFor: Readonly<Record<CallPriority, number>> = { critical: 2, default: 1, sheddable: 0.5 };
 /**
- * A call on a new connection is refused when the loop has not paused for so many times `turnMs`. At two thirds of
+ * A call on a new connection is refused when the loop has worked for so many times `turnMs` without a pause. At two thirds of
  * its capacity a loop that has 5 ms of work a call hardly ever goes on for as long as that (1% of the calls in the model of
  * `loop-turn.ts`); at three times its capacity and with nothing but new connections it still gets 90% done.
  */
@@ -91,8 +91,10 @@ export class Guard {
     const { turnMs, turn, pause } = this.#options;
     if (turnMs === Number.POSITIVE_INFINITY) return false;
     const most = turnMs * turnFor[priority];
+    // Both of every call: they count what lies between them.
     const busyMs = turn.busyMs(now);
-    return busyMs > most || (isFresh && pause.sinceMs(now) > most * turnsWithoutPause);
+    const workedMs = pause.workedMs(now);
+    return busyMs > most || (isFresh && workedMs > most * turnsWithoutPause);
   }
 
   #mark(priority: CallPriority, now: number): number {

@@ -35,7 +35,7 @@ export class ProtectionCore implements CallCounter {
       inflight,
       turnMs,
       turn: new LoopTurn(setImmediate),
-      pause: new LoopPause(() => performance.nodeTiming.idleTime, now),
+      pause: new LoopPause(() => performance.nodeTiming.idleTime, turnMs / 2),
     });
   }
 
