@@ -34,6 +34,8 @@ test("calls in flight finish, and those that the server did not take go elsewher
   );
   const { goAways, connections, finishing, refused, doubles } = await nodes.counts();
   const { ours } = results;
+  // With keepalive grpc-js drops what is in flight when a PING is due after a GOAWAY, and a retryPolicy sends it again.
+  const doublesOfOurs = doubles.filter((key) => key.startsWith("ours "));
   const again = recorder.retries.filter(({ reason }) => reason === "closing").length;
   printFigure(
     "8 GOAWAY mid-flight over gRPC",
@@ -41,7 +43,7 @@ test("calls in flight finish, and those that the server did not take go elsewher
     `${goAways} GOAWAYs to ${connections} connections of all three`,
     `in flight on them ${finishing} calls that were finished and ${refused} that were not taken`,
     `attempts of ours that were made again: ${again}`,
-    `calls that ran twice: ${doubles.length} (pass: 0)`,
+    `calls that ran twice: ${doublesOfOurs.length} (pass: 0), of the other two ${doubles.length - doublesOfOurs.length}`,
     failures(results),
   );
   expect(goAways, "to three clients, about 32 times").toBeGreaterThan(40);
@@ -49,5 +51,5 @@ test("calls in flight finish, and those that the server did not take go elsewher
   expect(finishing, "calls that were in flight at a GOAWAY").toBeGreaterThan(15);
   expect(again, "calls of ours that were not taken").toBeGreaterThan(10);
   expect(ours.failed, ours.describeFailures()).toHaveLength(0);
-  expect(doubles).toEqual([]);
+  expect(doublesOfOurs).toEqual([]);
 });
