@@ -7,26 +7,32 @@
  * `monitorEventLoopDelay` has it, does not do: it comes a window late, and a part can be right only by way of a delay that is
  * too long. In a model of an event loop at three times its capacity, with calls of 5 ms and 300 ms to answer them, 6%
  * of the capacity came to something by an average of 100 ms (93% by a tuned controller), and 96% by turns of 100 ms.
- * A turn that is long without any call, for a garbage collection or while a program starts, costs no call.
  */
+import { CallWork } from "./call-work.ts";
+
 export class LoopTurn {
   readonly #afterTurn: (callback: () => void) => void;
-  #since: number | undefined;
+  readonly #work: CallWork;
+  #isUnderWay = false;
 
-  /** @param afterTurn calls back at the end of the turn: `setImmediate`. */
-  constructor(afterTurn: (callback: () => void) => void) {
+  /**
+   * @param afterTurn calls back at the end of the turn: `setImmediate`.
+   * @param mostPerCallMs see `CallWork`.
+   */
+  constructor(afterTurn: (callback: () => void) => void, mostPerCallMs: number) {
     this.#afterTurn = afterTurn;
+    this.#work = new CallWork(mostPerCallMs);
   }
 
   /** Asked for each call that comes in; 0 for the first one of a turn. */
   busyMs(now: number): number {
-    if (this.#since !== undefined) return now - this.#since;
-    this.#since = now;
+    if (this.#isUnderWay) return this.#work.goOnWith(now);
+    this.#isUnderWay = true;
     this.#afterTurn(this.#onEnd);
-    return 0;
+    return this.#work.startWith(now);
   }
 
   readonly #onEnd = (): void => {
-    this.#since = undefined;
+    this.#isUnderWay = false;
   };
 }

@@ -21,8 +21,9 @@ export interface ServerLimits {
   readonly inflight?: number | undefined;
   /**
    * For how long one turn of the event loop takes in calls; those that are behind them are shed, as are those on new
-   * connections when the loop has not paused for two and a half times as long. Default 100: under overload a call then
-   * waits for about twice that, which is what callers still have. `Infinity` for never.
+   * connections when the loop has not paused for two and a half times as long. The time from one call to the next counts
+   * for half of it at the most, so that three calls are taken in however long each keeps the loop. Default 100: under
+   * overload a call then waits for about twice that, which is what callers still have. `Infinity` for never.
    */
   readonly turnMs?: number | undefined;
 }

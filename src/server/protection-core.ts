@@ -27,6 +27,7 @@ export class ProtectionCore implements CallCounter {
     enableDebugLog();
     const { clock, adaptive, inflight, turnMs } = options;
     const now = clock.now();
+    const mostPerCallMs = turnMs / 2;
     this.options = options;
     this.clock = clock;
     this.#meter = new LoadMeter(thisProcess, now);
@@ -34,8 +35,13 @@ export class ProtectionCore implements CallCounter {
       adaptive: adaptive === undefined ? undefined : new AdaptiveLimit(adaptive),
       inflight,
       turnMs,
-      turn: new LoopTurn(setImmediate),
-      pause: new LoopPause(() => performance.nodeTiming.idleTime, turnMs / 2),
+      turn: new LoopTurn(setImmediate, mostPerCallMs),
+      pause: new LoopPause({
+        idleMs: () => performance.nodeTiming.idleTime,
+        now: () => clock.now(),
+        afterTurn: setImmediate,
+        mostPerCallMs,
+      }),
     });
   }
 
