@@ -370,6 +370,44 @@ describe("a registration", () => {
     expect(events).toEqual(["60000 closes"]);
   });
 
+  it("serves on for callers of a service that it had, though another registration never came about", async () => {
+    const { server, registration } = start({ drainMs: 3_000 });
+    const registry = new PlayedRegistry();
+    registry.registers = "refuse";
+    const second = register({ registry, service: "users", server, clock, drainMs: 3_000, random: () => 0.5 });
+    server.listen();
+    await registration.ready();
+    const closed = Promise.all([registration.close(), second.close()]);
+    await clock.advanceAsync(10_000);
+    await closed;
+    expect(events.filter((event) => !event.includes("!"))).toEqual([
+      "0 in http://127.0.0.1:8080",
+      "0 out http://127.0.0.1:8080",
+      "3000 closes",
+    ]);
+  });
+
+  it("cuts off a server that emits no events, as one of grpc-js", async () => {
+    const { promise: cutOff, resolve: closeAllConnections } = Promise.withResolvers<void>();
+    const server = {
+      address: () => ({ address: "127.0.0.1", port: 8080, family: "IPv4" }),
+      close: () => {
+        note("closes");
+        return cutOff;
+      },
+      closeAllConnections: () => {
+        note("cuts off");
+        closeAllConnections();
+      },
+    };
+    const { registration } = start({ server, drainMs: 0, closeMs: 7_000 });
+    await registration.ready();
+    const closed = registration.close();
+    await clock.advanceAsync(7_000);
+    await closed;
+    expect(events.slice(2)).toEqual(["0 closes", "7000 cuts off"]);
+  });
+
   it("takes itself out when the program closes the server", async () => {
     const { server, registry, registration } = start();
     server.listen();

@@ -22,8 +22,22 @@ const checkMs = 1_000;
 /** How often it is looked whether the program has closed the server by itself: as often as callers might be refused. */
 const lookMs = 1_000;
 
-/** How many registrations a server has: the last one to close closes it. */
-const registrationsOf: WeakMap<object, number> = new WeakMap();
+/** What the registrations of one server share: the last one to close closes it. */
+interface Registrations {
+  count: number;
+  /** A registry has known of it through one that is closed. */
+  isKnown: boolean;
+}
+
+const registrationsOf: WeakMap<object, Registrations> = new WeakMap();
+
+/** Those of a server, which have become one more or one fewer. */
+function countRegistrations(server: object, by: 1 | -1): Registrations {
+  const registrations = registrationsOf.get(server) ?? { count: 0, isKnown: false };
+  registrations.count += by;
+  registrationsOf.set(server, registrations);
+  return registrations;
+}
 
 export class Registration implements AsyncDisposable {
   readonly #options: ResolvedRegisterOptions;
@@ -41,7 +55,7 @@ export class Registration implements AsyncDisposable {
     enableDebugLog();
     this.#options = options;
     const { server, clock } = options;
-    registrationsOf.set(server, (registrationsOf.get(server) ?? 0) + 1);
+    countRegistrations(server, 1);
     this.#served = new Served(server, clock);
     this.#served.onClosed(() => this.#serverClosed());
     void this.#start();
@@ -184,14 +198,13 @@ export class Registration implements AsyncDisposable {
     protection?.drain();
     this.#changed();
     await Promise.all(this.#announcements.map((announcement) => announcement.withdraw(deregisterMs)));
-    const isKnown = this.#announcements.some(({ isRegistered }) => isRegistered);
-    const others = (registrationsOf.get(server) ?? 1) - 1;
-    registrationsOf.set(server, others);
-    if (others === 0 && !this.#isServerClosed) {
+    const registrations = countRegistrations(server, -1);
+    registrations.isKnown ||= this.#announcements.some(({ isRegistered }) => isRegistered);
+    if (registrations.count === 0 && !this.#isServerClosed) {
       const never = new AbortController().signal;
       this.#served.sendAway();
       // Nobody comes to a server that no registry ever knew.
-      if (isKnown) await sleep(clock, drainMs, never);
+      if (registrations.isKnown) await sleep(clock, drainMs, never);
       const timer = clock.schedule(() => this.#served.destroy(), closeMs);
       await this.#served.close((error) => this.#report(error));
       timer.cancel();

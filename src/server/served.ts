@@ -16,7 +16,10 @@ import { sleep } from "../core/sleep.ts";
 /** Servers of node:http, node:https, node:http2, node:net, and whatever else tells its address and closes. */
 export interface RegisteredServer {
   address(): AddressInfo | string | null;
+  /** Takes no new connections, and calls back, or keeps its promise, when the last one has ended. */
   close?(callback?: (error?: Error) => void): unknown;
+  /** Ends all connections, whatever they carry. */
+  closeAllConnections?(): void;
 }
 
 /** What servers of Node.js have besides, so far as it is used here. */
@@ -26,7 +29,6 @@ type Emitting = RegisteredServer & {
   off(event: string, listener: (...values: never[]) => void): unknown;
   listenerCount(event: string): number;
   closeIdleConnections?(): void;
-  closeAllConnections?(): void;
 };
 
 /** How often it is looked whether a server listens that does not tell of it: not all that have an address emit events. */
@@ -161,7 +163,7 @@ export class Served {
 
   /** Ends all connections, whatever they carry; `close` waits no longer. */
   destroy(): void {
-    this.#emitting?.closeAllConnections?.();
+    this.#server.closeAllConnections?.();
     for (const session of this.#sessions) session.destroy();
     for (const socket of this.#sockets) socket.destroy();
     this.#ended.abort();
