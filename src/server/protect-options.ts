@@ -14,7 +14,8 @@ export interface ServerLimits {
   /**
    * Finds by itself how many calls may be in flight. Default true, which is `{ min: 1, max: 1_000, initial: 50 }`: half
    * of what a caller begins with, as a server that starts is cold, and a thousand at once are more than one event loop
-   * answers in a second.
+   * answers in a second. A server that waits for others for most of a call, and gets its full load at once, has fewer calls
+   * refused at its start with an `initial` of calls per second times seconds per call.
    */
   readonly adaptive?: boolean | Partial<AdaptiveRules> | undefined;
   /** The most calls in flight, whatever the adaptive limit finds. Default none. */
