@@ -35,7 +35,10 @@ export interface HttpResponse {
   readonly writableEnded: boolean;
   readonly destroyed?: boolean;
   readonly statusCode: number;
+  statusMessage?: string;
   hasHeader(name: string): boolean;
+  getHeaderNames(): readonly string[];
+  removeHeader(name: string): unknown;
   setHeader(name: string, value: string): unknown;
   writeHead(status: number, ...rest: never[]): unknown;
   end(text: string): unknown;
@@ -88,6 +91,7 @@ export function serve<Result>(
   }
   const call = new ServedCall(core, arrival, now, () => {
     if (response.headersSent) return;
+    clear(request, response);
     answer(response, 504, "The deadline of the call has passed.\n");
     mute(response);
   });
@@ -96,8 +100,20 @@ export function serve<Result>(
   return runInContext(call.context, work);
 }
 
+/** By this a server that leaves tells its client; without the other, Node.js would send none. */
+const keptHeaders: ReadonlySet<string> = new Set(["connection", "date"]);
+
+/** What the handler has set so far is about an answer that is not given: its length, its encoding, its cookies. */
+function clear(request: HttpRequest, response: HttpResponse): void {
+  for (const name of response.getHeaderNames()) if (!keptHeaders.has(name)) response.removeHeader(name);
+  // HTTP/2 has none, and Node.js warns.
+  if (request.stream === undefined) response.statusMessage = "";
+}
+
 function answer(response: HttpResponse, status: number, text: string): void {
   response.setHeader("content-type", "text/plain; charset=utf-8");
+  // Where a handler's has been removed, Node.js adds none.
+  response.setHeader("content-length", String(Buffer.byteLength(text)));
   response.writeHead(status);
   response.end(text);
 }

@@ -1,6 +1,6 @@
 /** What is particular to how a protected server is made: the middleware, hooks and errors of each. */
 import { EventEmitter } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import express, { type NextFunction, type Request, type Response } from "express";
@@ -13,6 +13,7 @@ async function listening(server: Server) {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
+    base,
     post: async (path: string, body: unknown, timeoutMs: number) => {
       const headers = { "content-type": "application/json", "x-timeout-ms": String(timeoutMs) };
       const answer = await fetch(base + path, { method: "POST", headers, body: JSON.stringify(body) });
@@ -130,4 +131,24 @@ test("node:http: what a handler throws is left to Node.js, as is what its promis
   const request = { method: "GET", url: "/", headers: {}, emit: () => true };
   const response = { once: () => {}, writeHead: () => {}, headersSent: false, writableEnded: false };
   expect(() => thrown(request, response as never)).toThrow("thrown");
+});
+
+test("node:http: the answer at the deadline has words of its own, and still tells its client to go", async () => {
+  const protection = protect({ deadlineHeader: "x-timeout-ms" });
+  const server = createServer(
+    protection.listener((_, response: ServerResponse) => {
+      response.statusMessage = "Prepared";
+      // As a registration does that is being closed.
+      response.setHeader("connection", "close");
+      response.setHeader("transfer-encoding", "chunked");
+    }),
+  );
+  await using served = await listening(server);
+  const answer = await fetch(served.base, { headers: { "x-timeout-ms": "20" } });
+  expect({ status: answer.status, words: answer.statusText }).toEqual({
+    status: 504,
+    words: "Gateway Timeout",
+  });
+  expect(answer.headers.get("connection")).toBe("close");
+  expect(await answer.text()).toMatch(/deadline/);
 });
