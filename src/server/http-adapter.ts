@@ -25,8 +25,8 @@ export interface HttpRequest {
   readonly url?: string | undefined;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly socket?: Connection;
-  /** Over HTTP/2. */
-  readonly stream?: Connection;
+  /** Over HTTP/2. Its session is gone when it has ended. */
+  readonly stream?: Connection & { readonly session?: object | undefined };
   emit(event: never, ...values: never[]): boolean;
 }
 
@@ -80,7 +80,8 @@ export function serve<Result>(
     priority: priorityOf(headers[priorityHeader]),
     endsAt: now + (parseDeadline(deadlineHeader, headers[deadlineHeader]) ?? Number.POSITIVE_INFINITY),
     isCounted: !isEventStream(headers.accept) && !core.isExempt(method, url),
-    isFresh: core.isFresh(request.socket),
+    // Over HTTP/2, what stands for the socket is another one for each request.
+    isFresh: core.isFresh(request.stream === undefined ? request.socket : request.stream.session),
   };
   const refusal = core.admit(arrival, { method, path: url }, now);
   if (refusal !== undefined) {

@@ -3,8 +3,9 @@ import { once } from "node:events";
 import { type ClientHttp2Session, connect, constants, createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { callSignal, type ProtectOptions, protect } from "../../src/server/index.ts";
+import { ProtectionCore } from "../../src/server/protection-core.ts";
 import { until } from "../support/until.ts";
 import type { Handler } from "./support/protocol-servers.ts";
 
@@ -12,9 +13,11 @@ async function serving(options: ProtectOptions, handler: Handler) {
   const protection = protect({ deadlineHeader: "x-timeout-ms", ...options });
   const server = createServer(protection.listener(handler as never));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const client: ClientHttp2Session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const client: ClientHttp2Session = connect(address);
   return {
     protection,
+    address,
     client,
     async get(path: string, headers: Record<string, string> = {}) {
       const stream = client.request({ ":path": path, ...headers });
@@ -40,6 +43,17 @@ test.each(["GET", "HEAD"])("%s: work is told when its caller has cancelled", asy
   stream.close(constants.NGHTTP2_CANCEL);
   await until("the call has ended", () => served.protection.status.inflight === 0, 5_000);
   expect(reasons).toEqual(["AbortError"]);
+});
+
+test("the first call of a connection is its first stream, and no other", async () => {
+  const admit = vi.spyOn(ProtectionCore.prototype, "admit");
+  await using served = await serving({}, (_, response) => response.end("done"));
+  for (const _ of [1, 2, 3]) expect(await served.get("/")).toMatchObject({ text: "done" });
+  const other = connect(served.address);
+  await text(other.request({ ":path": "/" }));
+  other.destroy();
+  expect(admit.mock.calls.map(([{ isFresh }]) => isFresh)).toEqual([true, false, false, true]);
+  admit.mockRestore();
 });
 
 test("a stream that has ended before the protection hears of it is not counted", async () => {
