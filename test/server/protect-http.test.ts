@@ -93,6 +93,18 @@ describe.each(kinds)("$name", (kind) => {
     await until("the call has ended", () => served.protection.status.inflight === 0, 2_000);
   });
 
+  test("a deadline that is farther away than a timer of Node.js reaches ends nothing", async () => {
+    await using served = await serving({}, async (_, response) => {
+      // A timer that is too long fires after 1 ms.
+      await sleep(20);
+      response.end(`aborted: ${callSignal()?.aborted}, left: ${Math.round(remainingMs() / 1e9)}`);
+    });
+    expect(await served.get("/", { "x-timeout-ms": "9999999999" })).toMatchObject({
+      status: 200,
+      text: "aborted: false, left: 10",
+    });
+  });
+
   test("the answer at the deadline has nothing of the one that was being prepared", async () => {
     const prepared = {
       "content-length": "1000",
