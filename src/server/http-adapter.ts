@@ -94,7 +94,7 @@ export function serve<Result>(
     if (response.headersSent) return;
     clear(request, response);
     answer(response, 504, "The deadline of the call has passed.\n");
-    mute(response);
+    mute(response, request.stream ?? request.socket);
   });
   watch(core, call, request, response);
   keepContext(call, request);

@@ -56,6 +56,22 @@ test("the first call of a connection is its first stream, and no other", async (
   admit.mockRestore();
 });
 
+test("work that destroys its answer after the deadline does not break off the one that went out", async () => {
+  let destroyed = 0;
+  await using served = await serving({}, async (_, response) => {
+    await once(callSignal() as AbortSignal, "abort");
+    response.destroy(new Error("what it waited for was aborted"));
+    destroyed++;
+  });
+  // Without an error of the stream, which would be thrown here.
+  expect(await served.get("/", { "x-timeout-ms": "20" })).toMatchObject({
+    headers: { ":status": 504 },
+    text: "The deadline of the call has passed.\n",
+  });
+  expect(destroyed).toBe(1);
+  expect(served.protection.status.inflight).toBe(0);
+});
+
 test("a stream that has ended before the protection hears of it is not counted", async () => {
   const protection = protect();
   let served = 0;
