@@ -1,4 +1,5 @@
 /** Time as an argument: everything that needs the time or a timer is handed a `Clock`. */
+import { longestTimerMs } from "./option-reader.ts";
 
 /** A timer that has been set and may still be cancelled. */
 export interface Timer {
@@ -12,16 +13,17 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds since an arbitrary start, never going back. Fractions are kept. */
   now(): number;
-  /** Calls back once, `delayMs` from now at the earliest. The timer does not keep the process alive. */
+  /**
+   * Calls back once, `delayMs` from now at the earliest, however long that is. The timer does not keep the process alive.
+   */
   schedule(callback: () => void, delayMs: number): Timer;
 }
 
 class SystemTimer implements Timer {
-  readonly #handle: NodeJS.Timeout;
+  #handle: NodeJS.Timeout;
 
   constructor(callback: () => void, delayMs: number) {
-    this.#handle = setTimeout(callback, Math.max(0, Math.ceil(delayMs)));
-    this.#handle.unref();
+    this.#handle = this.#wait(callback, Math.max(0, Math.ceil(delayMs))).unref();
   }
 
   cancel(): void {
@@ -31,6 +33,16 @@ class SystemTimer implements Timer {
   keepAlive(alive: boolean): void {
     if (alive) this.#handle.ref();
     else this.#handle.unref();
+  }
+
+  /** A deadline that comes from a caller may be any number of years away: it is waited for in parts. */
+  #wait(callback: () => void, delayMs: number): NodeJS.Timeout {
+    if (!(delayMs > longestTimerMs)) return setTimeout(callback, delayMs);
+    return setTimeout(() => {
+      const isAlive = this.#handle.hasRef();
+      this.#handle = this.#wait(callback, delayMs - longestTimerMs);
+      this.keepAlive(isAlive);
+    }, longestTimerMs);
   }
 }
 

@@ -14,11 +14,19 @@ import { mute } from "./mute.ts";
 import { type ProtectionCore, priorityOf } from "./protection-core.ts";
 import { ServedCall } from "./served-call.ts";
 
+/** What carries one call or more, and tells when it carries none any more. */
+interface Connection {
+  readonly destroyed?: boolean;
+  once?(event: "close", listener: () => void): unknown;
+}
+
 export interface HttpRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-  readonly socket?: object;
+  readonly socket?: Connection;
+  /** Over HTTP/2. Its session is gone when it has ended. */
+  readonly stream?: Connection & { readonly session?: object | undefined };
   emit(event: never, ...values: never[]): boolean;
 }
 
@@ -27,7 +35,10 @@ export interface HttpResponse {
   readonly writableEnded: boolean;
   readonly destroyed?: boolean;
   readonly statusCode: number;
+  statusMessage?: string;
   hasHeader(name: string): boolean;
+  getHeaderNames(): readonly string[];
+  removeHeader(name: string): unknown;
   setHeader(name: string, value: string): unknown;
   writeHead(status: number, ...rest: never[]): unknown;
   end(text: string): unknown;
@@ -63,13 +74,14 @@ export function serve<Result>(
     return undefined;
   }
   // It has ended already, and would never tell.
-  if (response.destroyed === true) return work();
+  if (response.destroyed === true || (request.stream ?? request.socket)?.destroyed === true) return work();
   const now = core.clock.now();
   const arrival = {
     priority: priorityOf(headers[priorityHeader]),
     endsAt: now + (parseDeadline(deadlineHeader, headers[deadlineHeader]) ?? Number.POSITIVE_INFINITY),
     isCounted: !isEventStream(headers.accept) && !core.isExempt(method, url),
-    isFresh: core.isFresh(request.socket),
+    // Over HTTP/2, what stands for the socket is another one for each request.
+    isFresh: core.isFresh(request.stream === undefined ? request.socket : request.stream.session),
   };
   const refusal = core.admit(arrival, { method, path: url }, now);
   if (refusal !== undefined) {
@@ -80,22 +92,35 @@ export function serve<Result>(
   }
   const call = new ServedCall(core, arrival, now, () => {
     if (response.headersSent) return;
+    clear(request, response);
     answer(response, 504, "The deadline of the call has passed.\n");
-    mute(response);
+    mute(response, request.stream ?? request.socket);
   });
-  watch(core, call, response);
+  watch(core, call, request, response);
   keepContext(call, request);
   return runInContext(call.context, work);
 }
 
+/** By this a server that leaves tells its client; without the other, Node.js would send none. */
+const keptHeaders: ReadonlySet<string> = new Set(["connection", "date"]);
+
+/** What the handler has set so far is about an answer that is not given: its length, its encoding, its cookies. */
+function clear(request: HttpRequest, response: HttpResponse): void {
+  for (const name of response.getHeaderNames()) if (!keptHeaders.has(name)) response.removeHeader(name);
+  // HTTP/2 has none, and Node.js warns.
+  if (request.stream === undefined) response.statusMessage = "";
+}
+
 function answer(response: HttpResponse, status: number, text: string): void {
   response.setHeader("content-type", "text/plain; charset=utf-8");
+  // Where a handler's has been removed, Node.js adds none.
+  response.setHeader("content-length", String(Buffer.byteLength(text)));
   response.writeHead(status);
   response.end(text);
 }
 
 /** Adds the headers when it is known what the answer is, and hears how it ends. */
-function watch(core: ProtectionCore, call: ServedCall, response: HttpResponse): void {
+function watch(core: ProtectionCore, call: ServedCall, request: HttpRequest, response: HttpResponse): void {
   let status = 0;
   const writeHead = response.writeHead as (...values: readonly unknown[]) => unknown;
   const prepared = (given: number, ...rest: readonly unknown[]): unknown => {
@@ -110,13 +135,42 @@ function watch(core: ProtectionCore, call: ServedCall, response: HttpResponse): 
     return writeHead.call(response, given, ...rest);
   };
   response.writeHead = prepared as HttpResponse["writeHead"];
-  const ended = (): void => {
-    if (response.writableEnded) call.ended(status >= 500);
-    else call.gone();
+  const siblings = request.stream === undefined ? callsOver(request.socket) : undefined;
+  siblings?.add(call);
+  const gone = (): void => {
+    siblings?.delete(call);
+    call.gone();
   };
-  // The second comes to nothing. Over HTTP/2 both come when a caller has gone, one after the other.
-  response.once("finish", ended);
-  response.once("close", () => call.gone());
+  // What comes later comes to nothing. Over HTTP/2 all of it comes when a caller has gone, one after the other.
+  response.once("finish", () => {
+    if (response.writableEnded) call.ended(status >= 500);
+    gone();
+  });
+  response.once("close", gone);
+  // An answer to HEAD that has not been ended does not tell that its stream has.
+  request.stream?.once?.("close", gone);
+}
+
+/** The calls of each HTTP/1 connection that have not ended. */
+const callsOfConnections: WeakMap<Connection, Set<ServedCall>> = new WeakMap();
+
+/**
+ * The calls that end with the connection, at the latest.
+ *
+ * A client may send them without waiting for answers. An answer that waits for an earlier one has no socket, and Node.js
+ * before 24 forgets it with the connection: it never ends. The connection is listened to once, however many it carries.
+ */
+function callsOver(connection: Connection | undefined): Set<ServedCall> | undefined {
+  if (connection?.once === undefined) return undefined;
+  const known = callsOfConnections.get(connection);
+  if (known !== undefined) return known;
+  const calls = new Set<ServedCall>();
+  callsOfConnections.set(connection, calls);
+  connection.once("close", () => {
+    for (const call of calls) call.gone();
+    calls.clear();
+  });
+  return calls;
 }
 
 function setUnlessSet(response: HttpResponse, name: string, value: string): void {

@@ -22,6 +22,14 @@ class PlayedResponse {
     this.headers[name] = value;
   }
 
+  getHeaderNames(): string[] {
+    return Object.keys(this.headers);
+  }
+
+  removeHeader(name: string): void {
+    delete this.headers[name];
+  }
+
   writeHead(status: number): void {
     this.status = status;
     this.headersSent = true;

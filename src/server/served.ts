@@ -42,8 +42,11 @@ export class Served {
   readonly #server: RegisteredServer;
   readonly #emitting: Emitting | undefined;
   readonly #clock: Clock;
-  /** Answers that have not ended: those without headers yet can still tell their client to go. */
-  readonly #responses: Set<ServerResponse> = new Set();
+  /**
+   * Answers that have not ended, of each HTTP/1 connection: those without headers yet can still tell their client to go.
+   * One that waits for an earlier one has no socket, and before Node.js 24 it does not end when the connection does.
+   */
+  readonly #responses: Map<Socket, Set<ServerResponse>> = new Map();
   readonly #sessions: Set<ServerHttp2Session> = new Set();
   readonly #sockets: Set<Socket> = new Set();
   /** Counts connections. */
@@ -110,7 +113,9 @@ export class Served {
   sendAway(): void {
     if (this.#isLeaving) return;
     this.#isLeaving = true;
-    for (const response of this.#responses) if (!response.headersSent) sayClose(response);
+    for (const responses of this.#responses.values()) {
+      for (const response of responses) if (!response.headersSent) sayClose(response);
+    }
     for (const session of this.#sessions) goAway(session);
     const isTold = this.#listeners.some(([event]) => event === "request");
     if (!isTold && (this.#emitting?.listenerCount("request") ?? 0) > 0)
@@ -178,9 +183,19 @@ export class Served {
     // HTTP/2 has no connection headers: its sessions are told.
     if (request.httpVersionMajor >= 2) return;
     if (this.#isLeaving) return sayClose(response);
-    this.#responses.add(response);
-    response.once("close", () => this.#responses.delete(response));
+    const responses = this.#responsesOver(request.socket);
+    responses.add(response);
+    response.once("close", () => responses.delete(response));
   };
+
+  #responsesOver(socket: Socket): Set<ServerResponse> {
+    const known = this.#responses.get(socket);
+    if (known !== undefined) return known;
+    const responses = new Set<ServerResponse>();
+    this.#responses.set(socket, responses);
+    socket.once("close", () => this.#responses.delete(socket));
+    return responses;
+  }
 
   #track(session: ServerHttp2Session): void {
     this.#sessions.add(session);

@@ -1,10 +1,14 @@
 /** What is particular to how a protected server is made: the middleware, hooks and errors of each. */
 import { EventEmitter } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import express, { type NextFunction, type Request, type Response } from "express";
 import fastify from "fastify";
+import { Agent, request } from "undici";
 import { expect, test } from "vitest";
 import { remainingMs } from "../../src/resilience/call-context.ts";
 import { callSignal, protect } from "../../src/server/index.ts";
@@ -13,6 +17,7 @@ async function listening(server: Server) {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
+    base,
     post: async (path: string, body: unknown, timeoutMs: number) => {
       const headers = { "content-type": "application/json", "x-timeout-ms": String(timeoutMs) };
       const answer = await fetch(base + path, { method: "POST", headers, body: JSON.stringify(body) });
@@ -131,3 +136,122 @@ test("node:http: what a handler throws is left to Node.js, as is what its promis
   const response = { once: () => {}, writeHead: () => {}, headersSent: false, writableEnded: false };
   expect(() => thrown(request, response as never)).toThrow("thrown");
 });
+
+test("node:http: the answer at the deadline has words of its own, and still tells its client to go", async () => {
+  const protection = protect({ deadlineHeader: "x-timeout-ms" });
+  const server = createServer(
+    protection.listener((_, response: ServerResponse) => {
+      response.statusMessage = "Prepared";
+      // As a registration does that is being closed.
+      response.setHeader("connection", "close");
+      response.setHeader("transfer-encoding", "chunked");
+    }),
+  );
+  await using served = await listening(server);
+  const answer = await fetch(served.base, { headers: { "x-timeout-ms": "20" } });
+  expect({ status: answer.status, words: answer.statusText }).toEqual({
+    status: 504,
+    words: "Gateway Timeout",
+  });
+  expect(answer.headers.get("connection")).toBe("close");
+  expect(await answer.text()).toMatch(/deadline/);
+});
+
+/** A handler whose own call is ended by the deadline that it inherited, and which lets that fail. */
+const cutShort = async (): Promise<never> => {
+  const signal = callSignal() as AbortSignal;
+  await sleep(5_000, undefined, { signal });
+  throw new Error("it was not aborted");
+};
+
+/** The same where its answer is a stream: it breaks before its first piece. */
+async function* brokenSource(): AsyncGenerator<string> {
+  yield await cutShort();
+}
+
+/** An Express app, and what its errors and its access log come to. */
+function expressWith(addErrorHandler: (app: express.Express, log: string[]) => void) {
+  const log: string[] = [];
+  const app = express();
+  // As access logs do, which tell no status of an answer without headers.
+  app.use((_, response, next) => {
+    response.on("finish", () => log.push(response.headersSent ? String(response.statusCode) : "no status"));
+    next();
+  });
+  app.use(protect({ deadlineHeader: "x-timeout-ms" }).middleware());
+  app.post("/file", (_, response, next) => {
+    callSignal()?.addEventListener("abort", () => response.sendFile(fileURLToPath(import.meta.url), next));
+  });
+  app.use(cutShort);
+  addErrorHandler(app, log);
+  return { log, server: createServer(app) };
+}
+
+const lateServers: Readonly<Record<string, () => Promise<{ server: Server; log: readonly string[] }>>> = {
+  "Express' own error handler": async () =>
+    expressWith((app) => {
+      // It writes errors to the console, but for tests.
+      app.set("env", "test");
+    }),
+  "an error handler of Express as its documentation has it": async () =>
+    expressWith((app) => {
+      app.set("env", "test");
+      app.use((error: Error, _request: Request, response: Response, next: NextFunction) => {
+        if (response.headersSent) return next(error);
+        response.status(500).render("error", { error }, () => response.json({ error: error.message }));
+      });
+    }),
+  Fastify: async () => {
+    const app = fastify();
+    const log: string[] = [];
+    app.addHook("onResponse", async (_, reply) => void log.push(String(reply.raw.statusCode)));
+    await app.register(protect({ deadlineHeader: "x-timeout-ms" }).fastify());
+    app.post("/file", async (_, reply) => {
+      return reply.header("content-length", "1000").send(Readable.from(brokenSource()));
+    });
+    app.post("/*", cutShort);
+    await app.ready();
+    return { server: app.server, log };
+  },
+  "node:http with captureRejections": async () => {
+    EventEmitter.captureRejections = true;
+    const server = createServer(protect({ deadlineHeader: "x-timeout-ms" }).listener(cutShort));
+    EventEmitter.captureRejections = false;
+    return { server, log: ["504", "504", "504"] };
+  },
+  "node:http with a pipeline": async () => {
+    const listener = protect({ deadlineHeader: "x-timeout-ms" }).listener(
+      (_: IncomingMessage, response: ServerResponse) => {
+        pipeline(brokenSource, response).catch(() => {});
+      },
+    );
+    return { server: createServer(listener), log: ["504", "504", "504"] };
+  },
+};
+
+test.each(Object.keys(lateServers))(
+  "%s: a handler that fails at the deadline costs no connection",
+  async (name) => {
+    const { server, log } = await (lateServers[name] as (typeof lateServers)[string])();
+    let connections = 0;
+    server.on("connection", () => connections++);
+    await using served = await listening(server);
+    const agent = new Agent({ connections: 1 });
+    for (const path of ["/", "/file", "/"]) {
+      const answer = await request(`${served.base}${path}`, {
+        method: "POST",
+        headers: { "x-timeout-ms": "20" },
+        dispatcher: agent,
+      });
+      expect({ status: answer.statusCode, text: await answer.body.text() }).toEqual({
+        status: 504,
+        text: "The deadline of the call has passed.\n",
+      });
+      // What the handler still does.
+      await sleep(20);
+    }
+    expect(connections).toBe(1);
+    expect(log).toEqual(["504", "504", "504"]);
+    await agent.destroy();
+  },
+);

@@ -93,6 +93,39 @@ describe.each(kinds)("$name", (kind) => {
     await until("the call has ended", () => served.protection.status.inflight === 0, 2_000);
   });
 
+  test("a deadline that is farther away than a timer of Node.js reaches ends nothing", async () => {
+    await using served = await serving({}, async (_, response) => {
+      // A timer that is too long fires after 1 ms.
+      await sleep(20);
+      response.end(`aborted: ${callSignal()?.aborted}, left: ${Math.round(remainingMs() / 1e9)}`);
+    });
+    expect(await served.get("/", { "x-timeout-ms": "9999999999" })).toMatchObject({
+      status: 200,
+      text: "aborted: false, left: 10",
+    });
+  });
+
+  test("the answer at the deadline has nothing of the one that was being prepared", async () => {
+    const prepared = {
+      "content-length": "1000",
+      "content-encoding": "gzip",
+      etag: '"1"',
+      "set-cookie": "session=1",
+      "cache-control": "max-age=3600",
+      trailer: "x-checksum",
+    };
+    await using served = await serving({}, (_, response) => {
+      for (const [name, value] of Object.entries(prepared)) response.setHeader(name, value);
+    });
+    for (const _ of [1, 2]) {
+      const { status, headers, text } = await served.get("/", { "x-timeout-ms": "50" });
+      expect({ status, text }).toEqual({ status: 504, text: "The deadline of the call has passed.\n" });
+      const left = Object.keys(prepared).filter((name) => name in headers);
+      expect(left).toEqual(["content-length"]);
+      expect(headers).toMatchObject({ "content-length": "37", date: expect.any(String) });
+    }
+  });
+
   test("work is told when its caller has gone", async () => {
     const reasons: string[] = [];
     await using served = await serving({}, (_, response) => {

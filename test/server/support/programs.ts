@@ -16,3 +16,17 @@ export async function startProgram(program: URL, ...parameters: readonly string[
   const [address] = (await once(child, "message")) as [string];
   return { child, address, exited };
 }
+
+/** Runs a program on some Node.js, to its own end, and takes the first thing that it sends. */
+export async function runProgramOn<Report>(node: string, program: URL): Promise<Report> {
+  const child = fork(program, { execPath: node, execArgv: ["--disable-warning=ExperimentalWarning"] });
+  const exited = once(child, "exit");
+  const [report] = await Promise.race([
+    once(child, "message"),
+    exited.then((end) => {
+      throw new Error(`${program.pathname} ended without a report: ${end.join(", ")}`);
+    }),
+  ]);
+  await exited;
+  return report as Report;
+}
