@@ -101,12 +101,13 @@ export function serve<Result>(
   return runInContext(call.context, work);
 }
 
-/** By this a server that leaves tells its client; without the other, Node.js would send none. */
-const keptHeaders: ReadonlySet<string> = new Set(["connection", "date"]);
+/** What headers tell of one answer alone: its form, its length, how long it holds, what it does to the caller. */
+const ofOneAnswer =
+  /^(content-(?!security-policy)|(transfer-encoding|trailer|etag|last-modified|cache-control|expires|age|accept-ranges|set-cookie|location|link)$)/;
 
-/** What the handler has set so far is about an answer that is not given: its length, its encoding, its cookies. */
+/** The handler's answer is not given. What middleware says of every answer stays: CORS, ids, who may embed it. */
 function clear(request: HttpRequest, response: HttpResponse): void {
-  for (const name of response.getHeaderNames()) if (!keptHeaders.has(name)) response.removeHeader(name);
+  for (const name of response.getHeaderNames()) if (ofOneAnswer.test(name)) response.removeHeader(name);
   // HTTP/2 has none, and Node.js warns.
   if (request.stream === undefined) response.statusMessage = "";
 }

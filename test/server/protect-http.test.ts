@@ -113,6 +113,8 @@ describe.each(kinds)("$name", (kind) => {
       "set-cookie": "session=1",
       "cache-control": "max-age=3600",
       trailer: "x-checksum",
+      // Of every answer.
+      "access-control-allow-origin": "*",
     };
     await using served = await serving({}, (_, response) => {
       for (const [name, value] of Object.entries(prepared)) response.setHeader(name, value);
@@ -121,7 +123,7 @@ describe.each(kinds)("$name", (kind) => {
       const { status, headers, text } = await served.get("/", { "x-timeout-ms": "50" });
       expect({ status, text }).toEqual({ status: 504, text: "The deadline of the call has passed.\n" });
       const left = Object.keys(prepared).filter((name) => name in headers);
-      expect(left).toEqual(["content-length"]);
+      expect(left).toEqual(["content-length", "access-control-allow-origin"]);
       expect(headers).toMatchObject({ "content-length": "37", date: expect.any(String) });
     }
   });
