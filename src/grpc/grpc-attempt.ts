@@ -36,7 +36,7 @@ const blockedShare = 0.5;
 const silentCalls = 16;
 const lookEvery = 8;
 const complete: experimental.PickResultType.COMPLETE = experimental.PickResultType.COMPLETE;
-const neverSent = ignored("closing", "the connection went before the call was sent");
+const neverSent = ignored("unsent", "the call ended, or its connection went, before it was sent");
 
 /** One object for each attempt, whoever looks at it: it is needed again only after thousands of others, out of all caches. */
 export class GrpcAttempt extends Attempt implements Deadline, Listener {
