@@ -77,6 +77,7 @@ export class Attempt {
       this.isTimed &&
       this.latencyMs === undefined &&
       outcome.reason !== "shortage" &&
+      outcome.reason !== "unsent" &&
       outcome.reason !== "call"
     ) {
       this.latencyMs = this.waitedMs(now, blockedMs);

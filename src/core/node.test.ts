@@ -258,8 +258,8 @@ describe("an attempt", () => {
     }
   });
 
-  it("is no sample when it was our own shortage or the call's fault", () => {
-    for (const outcome of [ignored("shortage", "EMFILE"), ignored("call", "x")]) {
+  it("is no sample when it was our own shortage or the call's fault, or was never sent", () => {
+    for (const outcome of [ignored("shortage", "EMFILE"), ignored("call", "x"), ignored("unsent", "x")]) {
       const { node } = createNode({}, 100);
       const attempt = new Attempt(node, 1, 0, 0);
       attempt.end(outcome, 5_000, 0);

@@ -42,7 +42,7 @@ export type IgnoredReason =
   | "busy"
   /** The node closed the connection in good order before it had processed the call. */
   | "closing"
-  /** The call ended without having been sent. */
+  /** It ended without having been sent: however long that took, it was not the node's time. */
   | "unsent"
   /** Another attempt of the same call was answered first. */
   | "hedged"

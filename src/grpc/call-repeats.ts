@@ -15,6 +15,8 @@ export class CallRepeats {
   addedPushback = false;
   /** What an attempt ended with whose time was up: as UNAVAILABLE, or grpc-js would not make it good. */
   timedOut: string | undefined = undefined;
+  /** Its credentials are UNAVAILABLE: it ended as UNAUTHENTICATED, or grpc-js would ask for them again and again. */
+  lacksCredentials = false;
   /** Attempts that their nodes did not process, as the connection was being closed: these are not counted, up to as many. */
   passedOver = 0;
   /** How often there was no node for it. */

@@ -35,8 +35,8 @@ export function watchConnection(
   if (known !== undefined) return known;
   const watch = new ConnectionWatch(service, key, subchannel, dial);
   watched.set(subchannel, watch);
-  subchannel.addConnectivityStateListener((_subchannel, _from, to, _keepalive, message) =>
-    watch.changed(to, message),
+  subchannel.addConnectivityStateListener((_subchannel, from, to, _keepalive, message) =>
+    watch.changed(from, to, message),
   );
   return watch;
 }
@@ -64,7 +64,7 @@ export class ConnectionWatch {
     this.#pingMs = pingMsOf(subchannel);
   }
 
-  changed(state: connectivityState, message: string | undefined): void {
+  changed(before: connectivityState, state: connectivityState, message: string | undefined): void {
     this.#timer?.cancel();
     this.#timer = undefined;
     const { clock, nodeSet } = this.#service.cluster;
@@ -80,6 +80,8 @@ export class ConnectionWatch {
       this.#dial.connected();
       if (node !== undefined) nodeSet.reached(node, clock.now());
     } else if (state === IDLE) {
+      // Nobody wants it any more. grpc-js goes on all the same, and its socket keeps the process alive.
+      if (before === CONNECTING) this.#dial.giveUp(new Error(`${this.#key} is not wanted any more`));
       this.#leave();
       process.nextTick(() => this.#calm());
     } else if (state === TRANSIENT_FAILURE && node !== undefined) {

@@ -15,6 +15,7 @@ import { priorityHeader, retryHeader } from "../core/layers.ts";
 import type { Node } from "../core/node.ts";
 import { decodeLoadReport, loadReportTrailer } from "../core/orca.ts";
 import { failure, ignored, type Outcome, success } from "../core/outcome.ts";
+import { type AwaitedCredentials, credentialsFor } from "./awaited-credentials.ts";
 import { calm, outcomeOfEnd } from "./classify.ts";
 import { tellDeadline } from "./deadline-metadata.ts";
 import type { GrpcCall } from "./grpc-call.ts";
@@ -36,7 +37,7 @@ const blockedShare = 0.5;
 const silentCalls = 16;
 const lookEvery = 8;
 const complete: experimental.PickResultType.COMPLETE = experimental.PickResultType.COMPLETE;
-const neverSent = ignored("closing", "the connection went before the call was sent");
+const neverSent = ignored("unsent", "the call ended, or its connection went, before it was sent");
 
 /** One object for each attempt, whoever looks at it: it is needed again only after thousands of others, out of all caches. */
 export class GrpcAttempt extends Attempt implements Deadline, Listener {
@@ -53,10 +54,11 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
   lane: Lane | undefined = undefined;
   earlier: Deadline | undefined = undefined;
   later: Deadline | undefined = undefined;
-  private readonly call: GrpcCall;
+  readonly call: GrpcCall;
   private readonly connection: GrpcConnection | undefined;
   private readonly connected: Subchannel;
   private sending: Sent | undefined = undefined;
+  private awaited: AwaitedCredentials | undefined = undefined;
   dueAt = 0;
 
   /** @param connection as it is counted. */
@@ -117,7 +119,7 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
   }
 
   getCallCredentials(): ReturnType<Subchannel["getCallCredentials"]> {
-    return this.connected.getCallCredentials();
+    return credentialsFor(this, this.connected.getCallCredentials());
   }
 
   getChannelzRef(): ReturnType<Subchannel["getChannelzRef"]> {
@@ -157,6 +159,7 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
     const now = service.cluster.clock.now();
     this.sent(now);
     if (this.isTimed) {
+      service.deadlines.remove(this);
       this.dueAt = Math.min(endsAt, now + rules.attemptMs);
       service.deadlines.add(this);
     } else service.streams.add(this);
@@ -212,6 +215,14 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
 
   // What the call and the service say.
 
+  /** It is sent when its call has these. */
+  awaits(credentials: AwaitedCredentials): void {
+    this.awaited = credentials;
+    if (!this.isTimed) return;
+    this.dueAt = this.call.endsAt;
+    this.call.service.deadlines.add(this);
+  }
+
   /** It was picked, and will not be sent. */
   abandon(): void {
     if (!this.ended) this.conclude(neverSent);
@@ -246,6 +257,11 @@ export class GrpcAttempt extends Attempt implements Deadline, Listener {
     }
     const { attemptMs, totalMs } = rules;
     const { name } = cluster;
+    if (!this.isSent) {
+      const details = `${name}: no call credentials within ${totalMs} ms`;
+      this.awaited?.giveUp(status.DEADLINE_EXCEEDED, details);
+      return;
+    }
     if (now >= endsAt) {
       const details = `${name}: no answer within ${totalMs} ms, the last attempt at ${this.node.key}`;
       this.cut(status.DEADLINE_EXCEEDED, details, this.outcomeOf(status.DEADLINE_EXCEEDED, "", false));

@@ -6,7 +6,7 @@
  * to the picker for each attempt, and the same filters see the end of the whole: this one object is all of these, since
  * a call must cost little. It ends exactly once, whatever becomes of its attempts.
  */
-import { type experimental, Metadata, status } from "@grpc/grpc-js";
+import { type experimental, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { publishCallEnd, publishCallStart, publishRetry } from "../cluster/call-events.ts";
 import type { CallRules } from "../cluster/call-rules.ts";
 import type { Cluster } from "../cluster/cluster.ts";
@@ -34,6 +34,7 @@ const ofWhole = { isRefused: false, isClosing: false, hadItsChance: true, wasBlo
 const pushback = "grpc-retry-pushback-ms";
 
 type Filter = experimental.Filter;
+type Ended = ReturnType<Filter["receiveTrailers"]>;
 
 export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<Filter> {
   readonly service: GrpcService;
@@ -277,6 +278,19 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     this.#repeated.timedOut = details;
   }
 
+  /**
+   * How grpc-js is told that the credentials of an attempt could not be made. UNAVAILABLE, which a service of tokens may give,
+   * it would take for the node's: it would try twice as often as `retry.attempts` says, a second apart, calls of any method.
+   */
+  credentialsFailed(error: unknown): unknown {
+    const failed = error as Partial<ServiceError> | null;
+    // As it is, it does not end what runs beside it.
+    const isBeside = this.methodConfig.hedgingPolicy !== undefined && this.#attempts > 1;
+    if (this.isConfigured || isBeside || failed?.code !== status.UNAVAILABLE) return error;
+    this.#repeated.lacksCredentials = true;
+    return Object.assign(new Error(failed.message), { code: status.UNAUTHENTICATED });
+  }
+
   /** Says in the status of a failed attempt whether and when grpc-js tries again. */
   direct(failed: GrpcAttempt, outcome: Outcome, ended: Status, isUnprocessed: boolean, now: number): Status {
     if (this.isConfigured || this.#isCommitted) return ended;
@@ -353,12 +367,10 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     return message;
   }
 
-  receiveTrailers(ended: Parameters<Filter["receiveTrailers"]>[0]): ReturnType<Filter["receiveTrailers"]> {
+  receiveTrailers(ended: Ended): Ended {
     const repeats = this.#repeats;
     if (repeats?.addedPushback === true) ended.metadata.remove(pushback);
-    const { details, metadata } = ended;
-    const isLate = repeats?.timedOut !== undefined && details === repeats.timedOut;
-    const shown = isLate ? { code: status.DEADLINE_EXCEEDED, details, metadata } : ended;
+    const shown = repeats === undefined ? ended : shownOf(ended, repeats);
     this.#end(shown);
     return shown;
   }
@@ -399,4 +411,16 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     if (isOwnFault) return ignored("call", details);
     return outcomeOfEnd({ code, details, ...ofWhole });
   }
+}
+
+/** What ended with another code than its own, so that grpc-js took it as it should, has its own for the caller. */
+function shownOf(ended: Ended, { timedOut, lacksCredentials }: CallRepeats): Ended {
+  const { code, details, metadata } = ended;
+  if (timedOut !== undefined && details === timedOut) {
+    return { code: status.DEADLINE_EXCEEDED, details, metadata };
+  }
+  if (lacksCredentials && code === status.UNAUTHENTICATED) {
+    return { code: status.UNAVAILABLE, details, metadata };
+  }
+  return ended;
 }

@@ -2,8 +2,15 @@
  * What the channels of a service do before a call: learn whether its method is a stream, hand on the rules of a view, and
  * let it inherit the deadline and the abort of the handler that it is made in (`withDeadline`, `evenkeel/server`).
  */
-import { InterceptingCall, type Interceptor, type NextCall, status } from "@grpc/grpc-js";
+import {
+  type CallCredentials,
+  InterceptingCall,
+  type Interceptor,
+  type NextCall,
+  status,
+} from "@grpc/grpc-js";
 import { type CallContext, currentContext } from "../resilience/call-context.ts";
+import { GivenCredentials } from "./awaited-credentials.ts";
 import { isFailure } from "./classify.ts";
 import { type GrpcRules, rulesIn } from "./grpc-rules.ts";
 import type { GrpcService } from "./grpc-service.ts";
@@ -14,8 +21,9 @@ type Sent = ReturnType<NextCall>;
 /** @param rules of a view whose client this is for; calls may have others. */
 export function createInterceptor(service: GrpcService, rules?: GrpcRules): Interceptor {
   const { methods } = service;
-  return (options, nextCall) => {
-    methods.learn(options.method_definition);
+  return (given, nextCall) => {
+    methods.learn(given.method_definition);
+    const options = given.credentials === undefined ? given : watchable(given, given.credentials);
     const view = rulesIn(options) ?? rules;
     // Most calls need nothing in between; grpc-js asks for no more than this of it, whatever its type says.
     if (view === undefined) return send(options, nextCall) as InterceptingCall;
@@ -29,6 +37,11 @@ export function createInterceptor(service: GrpcService, rules?: GrpcRules): Inte
       },
     });
   };
+}
+
+/** With credentials that may hang, or fail. */
+function watchable(options: Options, given: CallCredentials): Options {
+  return { ...options, credentials: new GivenCredentials(given) };
 }
 
 /** A stream has only the time that its caller or its handler gives it. */

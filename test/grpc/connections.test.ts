@@ -13,9 +13,12 @@ import { collect } from "../../src/core/observation.ts";
 import { grpcBalancer } from "../../src/grpc/index.ts";
 import { list, type Policy, roundRobin } from "../../src/index.ts";
 import { createAuthority } from "../support/certificates.ts";
+import { runChild } from "../support/child.ts";
+import { DeafListener } from "../support/deaf-listener.ts";
 import { Recorder } from "../support/recorder.ts";
 import { statisticsOf } from "./support/channelz.ts";
 import { balance, connected, eventually, inTurn, OrdersClient, tally } from "./support/clients.ts";
+import type { CloseWhileConnectingReport } from "./support/close-while-connecting-program.ts";
 import { methods, startServer, startServers } from "./support/servers.ts";
 
 const get = methods.get.path;
@@ -36,6 +39,24 @@ test("beside a mute peer calls go to the node that answers", async () => {
   await using good = await startServer();
   await using balanced = balance([mute.address, good.address], { timeouts: { connectMs: 300 } });
   expect(tally(await inTurn(20, () => balanced.client.get()))).toEqual(new Map([[good.port, 20]]));
+});
+
+test("a connection that is still being made when all is closed does not keep the process", async () => {
+  await using mute = await MutePeer.start();
+  await using deaf = await DeafListener.start();
+  // A handshake of TLS that the peer is frozen in, and a SYN that nobody answers: Linux gives up after 127 s.
+  const unfinished = [
+    [mute.address, "tls"],
+    [deaf.address, "plain"],
+  ];
+  for (const parameters of unfinished) {
+    const { report } = await runChild<CloseWhileConnectingReport>(
+      "../grpc/support/close-while-connecting-program.ts",
+      { arguments: parameters, limitMs: 10_000 },
+    );
+    expect(report.connecting).toBe(1);
+  }
+  expect(mute.opened).toBe(1);
 });
 
 test("a connection that this process was too busy to see made is not given up", async () => {

@@ -5,7 +5,8 @@ import { type CallOptions, credentials, Metadata, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { attemptEnds, callEnds } from "../../src/core/events.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
-import { leastRequest, list } from "../../src/index.ts";
+import { leastRequest, list, type Policy } from "../../src/index.ts";
+import { ManualClock } from "../../src/testing/manual-clock.ts";
 import { collectGarbage } from "../support/collect-garbage.ts";
 import { balance, eventually, inTurn } from "./support/clients.ts";
 import { methods, startServer, startServers } from "./support/servers.ts";
@@ -93,6 +94,46 @@ test("how long credentials take is not the node's time", async () => {
     Array(3).fill(server.port),
   );
   expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 4, failures: 0 });
+});
+
+test("a call that is given up while its credentials take their time has told nothing of how fast its node is", async () => {
+  await using server = await startServer();
+  const clock = new ManualClock();
+  const told: number[] = [];
+  const policy: Policy = {
+    ...leastRequest(),
+    observe: (_node, latencyMs) => void told.push(latencyMs),
+  };
+  await using balanced = balance([server.address], { clock, policy, retry: false });
+  await balanced.client.get();
+  const [node] = balanced.balancer.nodes;
+  const before = node?.latencyMs;
+  const { path, requestSerialize, responseDeserialize } = methods.get;
+  for (let index = 0; index < 5; index++) {
+    let isAsked = false;
+    const hanging = credentials.createFromMetadataGenerator(() => {
+      isAsked = true;
+    });
+    const ended = new Promise((resolve) => {
+      const call = balanced.client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        Buffer.alloc(0),
+        { credentials: hanging },
+        (error) => resolve(error?.code),
+      );
+      void eventually("the credentials are asked for", () => isAsked).then(() => {
+        clock.advance(2_000);
+        call.cancel();
+      });
+    });
+    expect(await ended).toBe(status.CANCELLED);
+  }
+  expect(server.gets).toBe(1);
+  expect(told).toHaveLength(1);
+  expect(node?.latencyMs).toBe(before);
+  expect(node).toMatchObject({ inflight: 0, calls: 1 });
 });
 
 test("what goes wrong on this side is the call's own fault, and no node's", async () => {
