@@ -340,6 +340,29 @@ test("a call that waits for ready ends with totalMs", async () => {
   });
 });
 
+test("a call that waits for its first node ends with totalMs, however long that may take to connect", async () => {
+  const never = async function* (): AsyncGenerator<never> {
+    await new Promise(() => {});
+  };
+  await using mute = await MutePeer.start();
+  // Nobody would give up a connection, or discovery, before the test itself is given up.
+  const timeouts = { connectMs: 120_000, totalMs: 200 };
+  for (const discovery of [{ watch: never }, [mute.address]]) {
+    await using balanced = balance(discovery, { timeouts });
+    const call = async (): Promise<void> => {
+      await expect(balanced.client.get()).rejects.toMatchObject({
+        code: status.DEADLINE_EXCEEDED,
+        details: expect.stringContaining("no answer within 200 ms"),
+      });
+    };
+    const first = call();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await Promise.all([first, call()]);
+    await call();
+  }
+  expect(mute.closed).toBe(0);
+});
+
 test("what a policy throws fails the call that it was asked for, and no other", async () => {
   await using server = await startServer();
   const inner = roundRobin();
