@@ -392,6 +392,66 @@ test("what a policy throws fails the call that it was asked for, and no other", 
   expect(await balanced.client.get()).toBe(server.port);
 });
 
+test("a policy that throws in observe, build or candidates loses no call and ends no process", async () => {
+  await using servers = await startServers(2);
+  const inner = roundRobin();
+  let isBroken = false;
+  const check = (): void => {
+    if (isBroken) throw new TypeError("no such tenant");
+  };
+  const policy: Policy = {
+    name: "brittle",
+    build(set, previous) {
+      check();
+      return inner.build(set, previous);
+    },
+    candidates(set) {
+      check();
+      return set;
+    },
+    observe: check,
+  };
+  using warned = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+  const nodes = list([String(servers[0]?.address)]);
+  await using balanced = balance(nodes, { policy });
+  const { client } = balanced;
+  await client.get();
+  isBroken = true;
+  await inTurn(3, () => client.get());
+  const other = String(servers[1]?.address);
+  nodes.add(other);
+  // It takes the place of the node that is drained, which the picker before names.
+  balanced.balancer.drain(String(servers[0]?.address));
+  expect(await client.get()).toBe(servers[1]?.port);
+  await servers[1]?.stop();
+  balanced.balancer.undrain(String(servers[0]?.address));
+  await eventually("the other one is gone", async () => {
+    await client.get().catch(() => undefined);
+    return balanced.balancer.nodes.some(({ state }) => state === "down");
+  });
+  expect(await inTurn(3, () => client.get())).toEqual(Array(3).fill(servers[0]?.port));
+  using fresh = balanced.connect();
+  expect(await fresh.get()).toBe(servers[0]?.port);
+  const lateNodes = list([String(servers[0]?.address)]);
+  await using late = balance(lateNodes, { policy });
+  const refused = { code: status.INTERNAL, details: expect.stringContaining("the policy brittle threw") };
+  await expect(late.client.get()).rejects.toMatchObject(refused);
+  isBroken = false;
+  lateNodes.set([`http://${servers[0]?.address}`, other]);
+  await eventually("it is called", () =>
+    late.client.get().then(
+      () => true,
+      () => false,
+    ),
+  );
+  const threw = warned.mock.calls.map(
+    ([warning]) => /\w+ of the policy brittle threw/.exec(String(warning))?.[0],
+  );
+  // Once for each service.
+  const methods = ["build", "candidates", "observe", "build", "candidates"];
+  expect(threw.toSorted()).toEqual(methods.toSorted().map((name) => `${name} of the policy brittle threw`));
+});
+
 test("the names of a service and of its host are its :authority", async () => {
   const authorities: string[] = [];
   await using server = await startServer({
