@@ -68,6 +68,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   /** Less than half of the nodes are connected. */
   #isHalfGone = false;
   #hastenedAt = Number.NEGATIVE_INFINITY;
+  #resumedAt = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined = undefined;
   #wakesAt = Number.POSITIVE_INFINITY;
   /** When the calls that wait were last looked at. */
@@ -169,6 +170,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
       const details = `${this.#describe()}; no answer within ${totalMs} ms`;
       return dropped(endedAs(status.DEADLINE_EXCEEDED, details));
     }
+    this.#resume(now);
     this.#lookAgain(call, now);
     return this.#isWaiting(now) ? queued : unavailable(this.#describe(), call.missed(now));
   }
@@ -178,6 +180,13 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     if (call.failed !== undefined) return dropped(call.failed);
     this.#lookAgain(call, now);
     return unavailable("there is no node, or nothing in retry.budget, for a hedge");
+  }
+
+  /** A call wants a connection, and there is none: what pauses before it connects again does so now. */
+  #resume(now: number): void {
+    if ((this.#reach as Reach).ready.size > 0 || now - this.#resumedAt < hastenMs) return;
+    this.#resumedAt = now;
+    for (const leaf of this.#leaves.values()) leaf.resume();
   }
 
   /** The call may have to wait: until something changes, or its time is over. */

@@ -169,6 +169,25 @@ test("connections are counted once for all channels of a service, and as long as
   await eventually("there is none", () => (counts()[0]?.open ?? 0) === 0);
 });
 
+test("a peer that closes as soon as it has accepted is not connected to in a loop", async () => {
+  await using fleeting = await MutePeer.start();
+  fleeting.sayGoodbye();
+  await using good = await startServer();
+  await using balanced = balance([fleeting.address, good.address]);
+  await connected(balanced.client);
+  await eventually("the first one has ended", () => fleeting.opened >= 2);
+  const before = fleeting.opened;
+  // Two a second are made; without any pause hundreds would be.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  expect(fleeting.opened - before).toBeLessThan(20);
+  expect(fleeting.opened - before).toBeGreaterThan(0);
+  expect(tally(await inTurn(20, () => balanced.client.get())).get(good.port)).toBeGreaterThan(0);
+  // It is there after all.
+  fleeting.forwardTo(good.port);
+  balanced.balancer.drain(good.address);
+  expect(await balanced.client.get()).toBe(good.port);
+});
+
 test("a source that asks at intervals is woken when a server says that it goes", async () => {
   await using server = await startServer();
   let woken = 0;
@@ -515,6 +534,10 @@ test("a node may be a Unix socket", async () => {
   }
 });
 
+/** Frames of HTTP/2: length, type, flags and stream; a GOAWAY tells of the last stream and of no error. */
+const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+const goAway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+
 /** Accepts connections and says nothing; or passes everything on, until it falls silent. */
 class MutePeer implements AsyncDisposable {
   opened = 0;
@@ -524,6 +547,7 @@ class MutePeer implements AsyncDisposable {
   /** What was said to it, and by whom, while there was nobody to pass it on to. */
   readonly #heard: Map<Socket, Buffer[]> = new Map();
   #target: number | undefined = undefined;
+  #isFleeting = false;
 
   static async start(): Promise<MutePeer> {
     const peer = new MutePeer();
@@ -538,7 +562,8 @@ class MutePeer implements AsyncDisposable {
       socket.on("error", () => {});
       socket.on("close", () => this.closed++);
       this.opened++;
-      if (this.#target !== undefined) this.#forward(socket, this.#target);
+      if (this.#isFleeting) socket.resume().end(Buffer.concat([settings, goAway]));
+      else if (this.#target !== undefined) this.#forward(socket, this.#target);
       else this.#hear(socket);
     });
   }
@@ -548,9 +573,15 @@ class MutePeer implements AsyncDisposable {
     return `127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
   }
 
+  /** From now on each connection has its SETTINGS, and a GOAWAY after them. */
+  sayGoodbye(): void {
+    this.#isFleeting = true;
+  }
+
   /** From now on, with what was said before. */
   forwardTo(port: number): void {
     this.#target = port;
+    this.#isFleeting = false;
     for (const [socket, heard] of this.#heard) {
       socket.removeAllListeners("data");
       this.#forward(socket, port).write(Buffer.concat(heard));
