@@ -90,13 +90,24 @@ export abstract class CallAttempts extends TransportCall {
     if (this.endsAt - now < cluster.floorMs(now) || !cluster.hasHedgeLeft(now)) return;
     this.record ??= new CallRecord();
     this.record.leaveOut(attempt.node);
-    const node = cluster.nodeSet.pick(this, now);
+    const node = this.pickOther(now);
     if (node === undefined || !cluster.withdrawHedge(now)) return;
     this.record.extras++;
     const rival = this.beginOn(node, now);
     rival.isHedge = true;
     this.rival = rival;
     this.dispatch(rival, now);
+  }
+
+  private pickOther(now: number): Node | undefined {
+    const { nodeSet } = this.cluster;
+    try {
+      return nodeSet.pick(this, now);
+    } catch (error) {
+      // The first attempt is under way, and the call is none the worse.
+      nodeSet.policy.report("pick", error);
+      return undefined;
+    }
   }
 
   /** Of two attempts this one is answered: the other is stopped. */

@@ -13,6 +13,7 @@
 import { AsyncResource } from "node:async_hooks";
 import type { Attempt } from "../core/attempt.ts";
 import { BalancerError } from "../core/errors.ts";
+import type { Node } from "../core/node.ts";
 import { failure, ignored, type Outcome } from "../core/outcome.ts";
 import { retryDelayMs } from "../resilience/retry.ts";
 import type { Refusal } from "./admission.ts";
@@ -87,7 +88,14 @@ export abstract class Call extends CallSpan {
       this.reject("ERR_DEADLINE", this.describe(left));
       return;
     }
-    const node = this.pick(now);
+    let node: Node | undefined;
+    try {
+      node = this.pick(now);
+    } catch (error) {
+      // It is thrown within a timer as well, or while others wait for theirs: it ends this call, and nothing else.
+      this.cancel(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
     if (node === undefined) {
       this.reject("ERR_NO_NODE", this.describe(cluster.describeNoNode()));
       return;

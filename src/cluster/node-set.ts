@@ -15,6 +15,7 @@ import { type Outcome, success } from "../core/outcome.ts";
 import type { GuardedSet } from "../discovery/guard.ts";
 import { ejectionReason, judge, type Surroundings, takeOut } from "../health/ejection.ts";
 import { Drains } from "./drains.ts";
+import { GuardedPolicy } from "./guarded-policy.ts";
 import { MostFail } from "./most-fail.ts";
 import { NodeEvents } from "./node-events.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -33,6 +34,7 @@ const hastenedMs = 1_000;
 
 export class NodeSet {
   readonly nodes: Map<string, Node> = new Map();
+  readonly policy: GuardedPolicy;
   /** Told when a node has left for good, to let go of its connections. */
   readonly goneListeners: Set<(node: Node) => void> = new Set();
   /** Told when other nodes may be called from now on, before anything is picked. */
@@ -65,8 +67,9 @@ export class NodeSet {
   constructor(options: ResolvedOptions, onSuspectFailed: (node: Node) => void) {
     this.#options = options;
     this.#onSuspectFailed = onSuspectFailed;
+    this.policy = new GuardedPolicy(options);
     this.#events = new NodeEvents(options.name);
-    this.#pickers = new Pickers(options);
+    this.#pickers = new Pickers(this.policy, options);
     this.#warmUps = new WarmUps(options.warmUpMs);
     this.#drains = new Drains(options.clock, options.connections.drainMs, (node) => this.#forget(node));
   }
@@ -148,7 +151,7 @@ export class NodeSet {
     if (node.health.kind !== "in") this.#passTrial(attempt, now);
     else if (node.spared) this.#unspare(node, now);
     if (attempt.latencyMs !== undefined) {
-      this.#options.policy.observe?.(node, attempt.latencyMs, success, now);
+      this.policy.observe(node, attempt.latencyMs, success, now);
     }
   }
 
@@ -168,7 +171,7 @@ export class NodeSet {
     const { health } = node;
     if (isRefusal(outcome)) node.forgetLatency();
     if (outcome.kind !== "success" && attempt.latencyMs !== undefined) {
-      this.#options.policy.observe?.(node, attempt.latencyMs, outcome, now);
+      this.policy.observe(node, attempt.latencyMs, outcome, now);
     }
     if (health.kind === "in") {
       // While its check fails a node is out anyway, and calls reach it only since they began before or all are out.

@@ -1,6 +1,7 @@
 /** The pickers over the nodes that may be called: one for each zone that calls prefer, made when first needed. */
 import type { Picker } from "../core/contracts.ts";
 import type { Node } from "../core/node.ts";
+import type { GuardedPolicy } from "./guarded-policy.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { buildPicker } from "./tiered-picker.ts";
 
@@ -17,13 +18,15 @@ export class Pickers {
   /** For calls that prefer the caller's own zone, which are nearly all. */
   own: Picker | undefined = undefined;
 
-  readonly #options: Pick<ResolvedOptions, "policy" | "zone" | "random">;
+  readonly #policy: GuardedPolicy;
+  readonly #options: Pick<ResolvedOptions, "zone" | "random">;
   /** For calls of views with a zone of their own. */
   readonly #others: Map<string | undefined, ZonePicker> = new Map();
   #eligible: readonly Node[] = [];
   #callable: readonly Node[] = [];
 
-  constructor(options: Pick<ResolvedOptions, "policy" | "zone" | "random">) {
+  constructor(policy: GuardedPolicy, options: Pick<ResolvedOptions, "zone" | "random">) {
+    this.#policy = policy;
     this.#options = options;
   }
 
@@ -46,7 +49,6 @@ export class Pickers {
   }
 
   #build(zone: string | undefined, previous: Picker | undefined): Picker | undefined {
-    const { policy, random } = this.#options;
-    return buildPicker(policy, this.#eligible, this.#callable, zone, random, previous);
+    return buildPicker(this.#policy, this.#eligible, this.#callable, zone, this.#options.random, previous);
   }
 }

@@ -20,9 +20,9 @@ export class Reach {
   size = 0;
   readonly #set: NodeSet;
 
-  constructor(set: NodeSet, options: Pick<ResolvedOptions, "policy" | "zone" | "random">) {
+  constructor(set: NodeSet, options: Pick<ResolvedOptions, "zone" | "random">) {
     this.#set = set;
-    this.pickers = new Pickers(options);
+    this.pickers = new Pickers(set.policy, options);
   }
 
   /**

@@ -1,9 +1,10 @@
 /** Picks a tier by its share of the calls, then lets the policy pick within it. */
-import type { CallInfo, Picker, Policy } from "../core/contracts.ts";
+import type { CallInfo, Picker } from "../core/contracts.ts";
 import type { Node } from "../core/node.ts";
 import type { Random } from "../core/random.ts";
 import { hashString } from "../policy/hash.ts";
 import { type ExplainablePicker, isExplainable } from "../policy/shares.ts";
+import type { GuardedPolicy } from "./guarded-policy.ts";
 import { splitIntoTiers, type Tier } from "./tiers.ts";
 
 /** Makes the hash for tiers independent of the policies' own. Any number but theirs. */
@@ -15,7 +16,7 @@ const tierSeed = 0x7_1e_25;
  * @param previous what this function returned before, to take over where it stood.
  */
 export function buildPicker(
-  policy: Policy,
+  policy: GuardedPolicy,
   eligible: readonly Node[],
   callable: readonly Node[],
   zone: string | undefined,

@@ -103,7 +103,11 @@ export interface Picker {
   pick(call: CallInfo): Node | undefined;
 }
 
-/** A selection algorithm. Options that it needs, such as its source of chance, are given to its factory. */
+/**
+ * A selection algorithm. Options that it needs, such as its source of chance, are given to its factory. What a picker throws
+ * fails the call that it was asked for; what a policy throws is told once as a warning of the process, and fails none
+ * unless it has never built a picker.
+ */
 export interface Policy {
   readonly name: string;
   /**

@@ -16,18 +16,18 @@ export function nodesToConnect(
   cluster: Cluster,
   present: Iterable<Node>,
 ): readonly NodeEndpoint[] {
+  const { nodeSet } = cluster;
   const { policy, connections, check } = cluster.options;
   const isBounded = policy.candidates !== undefined || endpoints.length > connections.total;
   if (!isBounded) return endpoints;
-  const { callable } = cluster.nodeSet;
   const named = endpoints.map(({ node }) => node);
   const known = new Set(named);
-  const fit = callable.filter((node) => known.has(node));
+  const fit = nodeSet.callable.filter((node) => known.has(node));
   const wanted = new Set<Node>();
   // Those that it would use, and those in the place of the ones that are out.
   for (const nodes of [named, fit]) {
     for (const tier of byPriority(nodes)) {
-      const candidates = policy.candidates?.(tier) ?? tier;
+      const candidates = nodeSet.policy.candidates(tier);
       for (const node of chooseSubset(candidates, connections.total)) wanted.add(node);
     }
   }

@@ -32,8 +32,10 @@ const settled = Number.NEGATIVE_INFINITY;
  */
 const hastenMs = 250;
 const hastenMostMs = 1_000;
-/** How often calls that wait for a node are looked at again when nothing else happens: their time may be over. */
+/** How often calls that wait for a node are looked at again when nothing else happens: a node's penalty may be over. */
 const lookMs = 250;
+/** How often they are looked at, all of them, since the time of one is over: 20 times a second costs little with thousands. */
+const lookMostMs = 50;
 
 export class EvenkeelConfig implements experimental.TypedLoadBalancingConfig {
   static createFromJson(): EvenkeelConfig {
@@ -66,7 +68,11 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   /** Less than half of the nodes are connected. */
   #isHalfGone = false;
   #hastenedAt = Number.NEGATIVE_INFINITY;
+  #resumedAt = Number.NEGATIVE_INFINITY;
   #timer: Timer | undefined = undefined;
+  #wakesAt = Number.POSITIVE_INFINITY;
+  /** When the calls that wait were last looked at. */
+  #updatedAt = Number.NEGATIVE_INFINITY;
   #isScheduled = false;
   #isOver = false;
   readonly #onRebuild = (): void => {
@@ -75,6 +81,10 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     this.#connectWanted();
     this.#rebuild();
     this.#schedule();
+  };
+  readonly #onTimer = (): void => {
+    this.#rebuild();
+    this.#update();
   };
 
   constructor(helper: experimental.ChannelControlHelper) {
@@ -145,7 +155,7 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
     // grpc-js begins a call although it was cancelled within the tick of its start, and then nobody would end the attempt.
     if (call.isOver) return dropped(endedAs(status.CANCELLED, "the call is over"));
     call.repick();
-    if (!call.affords(now, reach.size)) return this.#unaffordable(call);
+    if (!call.affords(now, reach.size)) return this.#unaffordable(call, now);
     let node = nodeSet.pick(call, now, reach);
     if (node === undefined && call.forgetTried()) node = nodeSet.pick(call, now, reach);
     const leaf = node === undefined ? undefined : this.#leaves.get(node);
@@ -160,15 +170,31 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
       const details = `${this.#describe()}; no answer within ${totalMs} ms`;
       return dropped(endedAs(status.DEADLINE_EXCEEDED, details));
     }
-    if (this.#timer === undefined) this.#wakeIn(lookMs);
+    this.#resume(now);
+    this.#lookAgain(call, now);
     return this.#isWaiting(now) ? queued : unavailable(this.#describe(), call.missed(now));
   }
 
-  #unaffordable({ failed }: GrpcCall): experimental.PickResult {
+  #unaffordable(call: GrpcCall, now: number): experimental.PickResult {
     // In place of an attempt that failed there is none: that one's status is the call's.
-    if (failed !== undefined) return dropped(failed);
-    if (this.#timer === undefined) this.#wakeIn(lookMs);
+    if (call.failed !== undefined) return dropped(call.failed);
+    this.#lookAgain(call, now);
     return unavailable("there is no node, or nothing in retry.budget, for a hedge");
+  }
+
+  /** A call wants a connection, and there is none: what pauses before it connects again does so now. */
+  #resume(now: number): void {
+    if ((this.#reach as Reach).ready.size > 0 || now - this.#resumedAt < hastenMs) return;
+    this.#resumedAt = now;
+    for (const leaf of this.#leaves.values()) leaf.resume();
+  }
+
+  /** The call may have to wait: until something changes, or its time is over. */
+  #lookAgain({ endsAt }: GrpcCall, now: number): void {
+    if (this.#timer === undefined) this.#wakeAt(now + lookMs, now);
+    // Timers may be early by a fraction of a millisecond.
+    const dueAt = Math.max(endsAt + 1, this.#updatedAt + lookMostMs);
+    if (dueAt < this.#wakesAt) this.#wakeAt(dueAt, now);
   }
 
   #start(service: GrpcService): void {
@@ -277,24 +303,25 @@ export class EvenkeelLoadBalancer implements experimental.LoadBalancer, experime
   #update(): void {
     const now = this.#now();
     const { ready, size } = this.#reach as Reach;
+    this.#updatedAt = now;
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#wakesAt = Number.POSITIVE_INFINITY;
     const isSettling = this.#isSettling(now);
     const isWaiting = this.#isWaiting(now);
     // What is decided by time alone: the wait for a first connection, and the one for further ones.
-    if (isSettling) this.#wakeIn((this.#settlesAt as number) - now);
-    else if (isWaiting && size === 0) this.#wakeIn(this.#unconnectedSince + this.#connectMs - now);
+    if (isSettling) this.#wakeAt(this.#settlesAt as number, now);
+    else if (isWaiting && size === 0) this.#wakeAt(this.#unconnectedSince + this.#connectMs, now);
     if (ready.size > 0) this.#helper.updateState(READY, this, null);
     else if (isWaiting) this.#helper.updateState(CONNECTING, this, null);
     else this.#helper.updateState(TRANSIENT_FAILURE, this, this.#describe());
   }
 
-  #wakeIn(delayMs: number): void {
+  #wakeAt(at: number, now: number): void {
     const { clock } = (this.#service as GrpcService).cluster;
-    this.#timer = clock.schedule(() => {
-      this.#rebuild();
-      this.#update();
-    }, delayMs);
+    this.#timer?.cancel();
+    this.#wakesAt = at;
+    this.#timer = clock.schedule(this.#onTimer, at - now);
   }
 
   #describe(): string {

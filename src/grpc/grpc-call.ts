@@ -20,6 +20,7 @@ import { CallRepeats } from "./call-repeats.ts";
 import { outcomeOfEnd } from "./classify.ts";
 import { Gate } from "./gate.ts";
 import { GrpcAttempt, type Status } from "./grpc-attempt.ts";
+import { isGrpcPolicy } from "./grpc-policy.ts";
 import type { GrpcRules } from "./grpc-rules.ts";
 import type { GrpcService } from "./grpc-service.ts";
 import type { Leaf } from "./leaf.ts";
@@ -403,6 +404,8 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     if (code === status.OK || code === status.CANCELLED) return false;
     // The latter is what a pick without a node ends with.
     if (code === status.DEADLINE_EXCEEDED || code === status.UNAVAILABLE) return false;
+    // There no attempt is ours, and what the node said cannot be told from what went wrong here.
+    if (isGrpcPolicy(this.cluster.options.policy)) return false;
     return this.#latest?.ended !== true && this.#gate?.isRefused !== true;
   }
 

@@ -1,5 +1,5 @@
 /**
- * Counts the connections of a service, over all its channels: for metrics, and nothing here decides anything.
+ * Counts the connections of a service, over all its channels, for metrics, and knows of each whether it was of use.
  *
  * A subchannel of grpc-js has one connection after the other, and tells only of the present one. One that was told to go
  * (GOAWAY), or whose node was removed, stands for as long as it carries calls; so these are counted as well.
@@ -10,6 +10,8 @@ import type { ConnectionCounts } from "../core/observation.ts";
 export class GrpcConnection {
   state: "connecting" | "open" | "ending" = "connecting";
   calls = 0;
+  /** A call went over it. */
+  wasUsed = false;
   readonly #forget: () => void;
 
   constructor(forget: (connection: GrpcConnection) => void) {
@@ -28,6 +30,7 @@ export class GrpcConnection {
 
   callBegan(): void {
     this.calls++;
+    this.wasUsed = true;
   }
 
   callEnded(): void {

@@ -1,5 +1,6 @@
 /** One node as one channel sees it: the connection to it, made and made again for as long as the node is wanted. */
 import { connectivityState, experimental, Metadata } from "@grpc/grpc-js";
+import type { Clock, Timer } from "../core/clock.ts";
 import type { HealthCheck } from "../core/health-check.ts";
 import type { Node } from "../core/node.ts";
 import { authorityOf } from "./authority.ts";
@@ -7,6 +8,7 @@ import { type ConnectionWatch, watchConnection } from "./connection-watch.ts";
 import { GrpcCheck } from "./grpc-check.ts";
 import type { GrpcConnection } from "./grpc-connections.ts";
 import type { GrpcService, NodeEndpoint } from "./grpc-service.ts";
+import { ReconnectPause } from "./reconnect-pause.ts";
 
 const { CONNECTING, IDLE, READY, TRANSIENT_FAILURE } = connectivityState;
 const noMetadata = new Metadata();
@@ -24,6 +26,11 @@ export class Leaf {
   /** The connection, ready or not. */
   #latest: experimental.SubchannelInterface | undefined = undefined;
   #watch: ConnectionWatch | undefined = undefined;
+  /** The one that stands, or stood last. */
+  #stood: GrpcConnection | undefined = undefined;
+  readonly #pause: ReconnectPause = new ReconnectPause();
+  #pauseTimer: Timer | undefined = undefined;
+  readonly #clock: Clock;
   readonly #check: HealthCheck | undefined;
   readonly #authority: string;
   #isOver = false;
@@ -38,6 +45,7 @@ export class Leaf {
   ) {
     this.node = endpoint.node;
     this.#changed = changed;
+    this.#clock = service.cluster.clock;
     this.#check = service.cluster.options.check;
     this.#authority = options["grpc.default_authority"] ?? authorityOf(service.cluster.options);
     const helper = experimental.createChildChannelControlHelper(parent, {
@@ -57,7 +65,7 @@ export class Leaf {
     this.#leaf = new experimental.LeafLoadBalancer(endpoint, helper, options, "");
   }
 
-  /** Whether a connection is being made for the first time, or again after one has been lost. */
+  /** Whether a connection is being made for the first time, or again after one has been lost, perhaps after a pause. */
   get isConnecting(): boolean {
     const state = this.#leaf.getConnectivityState();
     return state === CONNECTING || state === IDLE;
@@ -78,9 +86,17 @@ export class Leaf {
       this.#latest?.getRealSubchannel().resetBackoff();
   }
 
+  /** Connects now, where that is put off since connections have ended as soon as they stood. */
+  resume(): void {
+    if (this.#pauseTimer === undefined) return;
+    this.#pauseTimer.cancel();
+    this.#reconnect();
+  }
+
   /** Lets the connection go; calls that are under way on it finish. */
   destroy(): void {
     this.#isOver = true;
+    this.#pauseTimer?.cancel();
     this.#use(undefined);
     this.#leaf.destroy();
   }
@@ -100,13 +116,25 @@ export class Leaf {
     const wasReady = this.subchannel !== undefined;
     this.#use(state === READY ? subchannelOf(picker) : undefined);
     if (state === TRANSIENT_FAILURE) this.error = message ?? "";
-    if (state === IDLE) {
-      // Dropped, or told by a GOAWAY to go. Not within the change, of which others still have to hear.
-      process.nextTick(() => {
-        if (!this.#isOver) this.#leaf.exitIdle();
-      });
+    if (state === READY && !wasReady) {
+      this.#stood = this.connection;
+      this.#pause.stood(this.#clock.now());
     }
+    if (state === IDLE) this.#ended();
     this.#changed(this, wasReady);
+  }
+
+  /** Dropped, or told by a GOAWAY to go. */
+  #ended(): void {
+    const pauseMs = this.#pause.afterEnd(this.#stood?.wasUsed === true, this.#clock.now());
+    // Not within the change, of which others still have to hear.
+    if (pauseMs === 0) process.nextTick(() => this.#reconnect());
+    else this.#pauseTimer = this.#clock.schedule(() => this.#reconnect(), pauseMs);
+  }
+
+  #reconnect(): void {
+    this.#pauseTimer = undefined;
+    if (!this.#isOver) this.#leaf.exitIdle();
   }
 }
 

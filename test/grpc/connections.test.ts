@@ -190,6 +190,25 @@ test("connections are counted once for all channels of a service, and as long as
   await eventually("there is none", () => (counts()[0]?.open ?? 0) === 0);
 });
 
+test("a peer that closes as soon as it has accepted is not connected to in a loop", async () => {
+  await using fleeting = await MutePeer.start();
+  fleeting.sayGoodbye();
+  await using good = await startServer();
+  await using balanced = balance([fleeting.address, good.address]);
+  await connected(balanced.client);
+  await eventually("the first one has ended", () => fleeting.opened >= 2);
+  const before = fleeting.opened;
+  // Two a second are made; without any pause hundreds would be.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  expect(fleeting.opened - before).toBeLessThan(20);
+  expect(fleeting.opened - before).toBeGreaterThan(0);
+  expect(tally(await inTurn(20, () => balanced.client.get())).get(good.port)).toBeGreaterThan(0);
+  // It is there after all.
+  fleeting.forwardTo(good.port);
+  balanced.balancer.drain(good.address);
+  expect(await balanced.client.get()).toBe(good.port);
+});
+
 test("a source that asks at intervals is woken when a server says that it goes", async () => {
   await using server = await startServer();
   let woken = 0;
@@ -361,6 +380,29 @@ test("a call that waits for ready ends with totalMs", async () => {
   });
 });
 
+test("a call that waits for its first node ends with totalMs, however long that may take to connect", async () => {
+  const never = async function* (): AsyncGenerator<never> {
+    await new Promise(() => {});
+  };
+  await using mute = await MutePeer.start();
+  // Nobody would give up a connection, or discovery, before the test itself is given up.
+  const timeouts = { connectMs: 120_000, totalMs: 200 };
+  for (const discovery of [{ watch: never }, [mute.address]]) {
+    await using balanced = balance(discovery, { timeouts });
+    const call = async (): Promise<void> => {
+      await expect(balanced.client.get()).rejects.toMatchObject({
+        code: status.DEADLINE_EXCEEDED,
+        details: expect.stringContaining("no answer within 200 ms"),
+      });
+    };
+    const first = call();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await Promise.all([first, call()]);
+    await call();
+  }
+  expect(mute.closed).toBe(0);
+});
+
 test("what a policy throws fails the call that it was asked for, and no other", async () => {
   await using server = await startServer();
   const inner = roundRobin();
@@ -388,6 +430,66 @@ test("what a policy throws fails the call that it was asked for, and no other", 
   await expect(balanced.client.get()).rejects.toMatchObject(refused);
   isBroken = false;
   expect(await balanced.client.get()).toBe(server.port);
+});
+
+test("a policy that throws in observe, build or candidates loses no call and ends no process", async () => {
+  await using servers = await startServers(2);
+  const inner = roundRobin();
+  let isBroken = false;
+  const check = (): void => {
+    if (isBroken) throw new TypeError("no such tenant");
+  };
+  const policy: Policy = {
+    name: "brittle",
+    build(set, previous) {
+      check();
+      return inner.build(set, previous);
+    },
+    candidates(set) {
+      check();
+      return set;
+    },
+    observe: check,
+  };
+  using warned = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+  const nodes = list([String(servers[0]?.address)]);
+  await using balanced = balance(nodes, { policy });
+  const { client } = balanced;
+  await client.get();
+  isBroken = true;
+  await inTurn(3, () => client.get());
+  const other = String(servers[1]?.address);
+  nodes.add(other);
+  // It takes the place of the node that is drained, which the picker before names.
+  balanced.balancer.drain(String(servers[0]?.address));
+  expect(await client.get()).toBe(servers[1]?.port);
+  await servers[1]?.stop();
+  balanced.balancer.undrain(String(servers[0]?.address));
+  await eventually("the other one is gone", async () => {
+    await client.get().catch(() => undefined);
+    return balanced.balancer.nodes.some(({ state }) => state === "down");
+  });
+  expect(await inTurn(3, () => client.get())).toEqual(Array(3).fill(servers[0]?.port));
+  using fresh = balanced.connect();
+  expect(await fresh.get()).toBe(servers[0]?.port);
+  const lateNodes = list([String(servers[0]?.address)]);
+  await using late = balance(lateNodes, { policy });
+  const refused = { code: status.INTERNAL, details: expect.stringContaining("the policy brittle threw") };
+  await expect(late.client.get()).rejects.toMatchObject(refused);
+  isBroken = false;
+  lateNodes.set([`http://${servers[0]?.address}`, other]);
+  await eventually("it is called", () =>
+    late.client.get().then(
+      () => true,
+      () => false,
+    ),
+  );
+  const threw = warned.mock.calls.map(
+    ([warning]) => /\w+ of the policy brittle threw/.exec(String(warning))?.[0],
+  );
+  // Once for each service.
+  const methods = ["build", "candidates", "observe", "build", "candidates"];
+  expect(threw.toSorted()).toEqual(methods.toSorted().map((name) => `${name} of the policy brittle threw`));
 });
 
 test("the names of a service and of its host are its :authority", async () => {
@@ -453,6 +555,10 @@ test("a node may be a Unix socket", async () => {
   }
 });
 
+/** Frames of HTTP/2: length, type, flags and stream; a GOAWAY tells of the last stream and of no error. */
+const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+const goAway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+
 /** Accepts connections and says nothing; or passes everything on, until it falls silent. */
 class MutePeer implements AsyncDisposable {
   opened = 0;
@@ -462,6 +568,7 @@ class MutePeer implements AsyncDisposable {
   /** What was said to it, and by whom, while there was nobody to pass it on to. */
   readonly #heard: Map<Socket, Buffer[]> = new Map();
   #target: number | undefined = undefined;
+  #isFleeting = false;
 
   static async start(): Promise<MutePeer> {
     const peer = new MutePeer();
@@ -476,7 +583,8 @@ class MutePeer implements AsyncDisposable {
       socket.on("error", () => {});
       socket.on("close", () => this.closed++);
       this.opened++;
-      if (this.#target !== undefined) this.#forward(socket, this.#target);
+      if (this.#isFleeting) socket.resume().end(Buffer.concat([settings, goAway]));
+      else if (this.#target !== undefined) this.#forward(socket, this.#target);
       else this.#hear(socket);
     });
   }
@@ -486,9 +594,15 @@ class MutePeer implements AsyncDisposable {
     return `127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
   }
 
+  /** From now on each connection has its SETTINGS, and a GOAWAY after them. */
+  sayGoodbye(): void {
+    this.#isFleeting = true;
+  }
+
   /** From now on, with what was said before. */
   forwardTo(port: number): void {
     this.#target = port;
+    this.#isFleeting = false;
     for (const [socket, heard] of this.#heard) {
       socket.removeAllListeners("data");
       this.#forward(socket, port).write(Buffer.concat(heard));

@@ -5,6 +5,7 @@ import type { CheckResult, HealthCheck } from "../../src/core/health-check.ts";
 import { grpcPolicy } from "../../src/grpc/index.ts";
 import { list } from "../../src/index.ts";
 import { balance, connected, eventually, inTurn, tally } from "./support/clients.ts";
+import { recordCalls } from "./support/record-calls.ts";
 import { methods, startServer, startServers, type TestServer } from "./support/servers.ts";
 
 const get = methods.get.path;
@@ -42,6 +43,33 @@ test("under grpcPolicy no call is sent again, as nobody sees what may be", async
   await expect(balanced.client.put()).rejects.toMatchObject({ details: "full" });
   await expect(balanced.client.get()).rejects.toMatchObject({ details: "full" });
   expect([server.calls.get("put"), server.gets]).toEqual([1, 1]);
+});
+
+test("under grpcPolicy calls tell by their status how the service is", async () => {
+  let code = status.OK;
+  await using server = await startServer({ get: (_call, callback) => callback({ code }) });
+  await using balanced = balance([server.address], { policy: grpcPolicy("round_robin") });
+  using calls = recordCalls(balanced.balancer.name);
+  for (code of [status.NOT_FOUND, status.RESOURCE_EXHAUSTED, status.DATA_LOSS, status.CANCELLED]) {
+    await expect(balanced.client.get()).rejects.toMatchObject({ code });
+  }
+  expect(calls.seen).toEqual(["success", "failure", "failure", "ignored"]);
+});
+
+test("under grpcPolicy the breaker sees a service that answers every call with an error", async () => {
+  await using server = await startServer({
+    get: (_call, callback) => callback({ code: status.INTERNAL, details: "broken" }),
+  });
+  await using balanced = balance([server.address], {
+    policy: grpcPolicy("round_robin"),
+    // Within a window of that length no failure is forgotten before the end of the test.
+    breaker: { rate: { minimumCalls: 5, windowMs: 600_000 } },
+  });
+  const ends = await inTurn(200, () =>
+    balanced.client.get().catch(({ details }: Error & { details: string }) => details),
+  );
+  expect(ends.slice(0, 5)).toEqual(Array(5).fill("broken"));
+  expect(ends.filter((details) => details !== "broken").length).toBeGreaterThan(100);
 });
 
 test("under grpcPolicy a node that fails its check gets no calls until it passes", async () => {

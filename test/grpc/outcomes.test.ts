@@ -3,12 +3,13 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { type CallOptions, credentials, Metadata, status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { attemptEnds, callEnds } from "../../src/core/events.ts";
+import { attemptEnds } from "../../src/core/events.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import { leastRequest, list, type Policy } from "../../src/index.ts";
 import { ManualClock } from "../../src/testing/manual-clock.ts";
 import { collectGarbage } from "../support/collect-garbage.ts";
 import { balance, eventually, inTurn } from "./support/clients.ts";
+import { recordCalls } from "./support/record-calls.ts";
 import { methods, startServer, startServers } from "./support/servers.ts";
 
 const statuses = Object.values(status).filter(
@@ -388,17 +389,6 @@ test("the HTTP/2 stream of a call that is over, which Node keeps for long, does 
 
 interface Ends extends Disposable {
   readonly seen: readonly { readonly outcome: string; readonly reason: string; readonly address: string }[];
-}
-
-/** Records how the calls of one service ended. */
-function recordCalls(service: string): Disposable & { readonly seen: readonly string[] } {
-  const seen: string[] = [];
-  const record = (event: unknown): void => {
-    const ended = event as { readonly service: string; readonly outcome: string };
-    if (ended.service === service) seen.push(ended.outcome);
-  };
-  callEnds.subscribe(record);
-  return { seen, [Symbol.dispose]: () => void callEnds.unsubscribe(record) };
 }
 
 /** Records the ends of the attempts of one service. */
