@@ -399,11 +399,12 @@ export class GrpcCall implements TrialCall, Filter, experimental.FilterFactory<F
     }
   }
 
-  /** Ended from this side, neither by its deadline nor by the caller: a message that is too large, or cannot be read. */
+  /** Ended from this side, neither by its deadline nor by the caller: a message that is too large, credentials that fail. */
   #isOwnFault(code: number): boolean {
     if (code === status.OK || code === status.CANCELLED) return false;
-    // The latter is what a pick without a node ends with.
-    if (code === status.DEADLINE_EXCEEDED || code === status.UNAVAILABLE) return false;
+    // The latter is what a pick without a node ends with, and what credentials may say.
+    if (code === status.DEADLINE_EXCEEDED) return false;
+    if (code === status.UNAVAILABLE) return this.#repeats?.lacksCredentials === true;
     // There no attempt is ours, and what the node said cannot be told from what went wrong here.
     if (isGrpcPolicy(this.cluster.options.policy)) return false;
     return this.#latest?.ended !== true && this.#gate?.isRefused !== true;

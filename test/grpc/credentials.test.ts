@@ -5,6 +5,7 @@ import { grpcPolicy } from "../../src/grpc/index.ts";
 import { ManualClock } from "../../src/testing/manual-clock.ts";
 import { createAuthority } from "../support/certificates.ts";
 import { balance, configured, connected, eventually, OrdersClient } from "./support/clients.ts";
+import { recordCalls } from "./support/record-calls.ts";
 import { type Handlers, methods, startServer } from "./support/servers.ts";
 
 const totalMs = 1_000;
@@ -138,6 +139,7 @@ test("credentials that are UNAVAILABLE fail the call at once, whatever it is of,
   await using server = await startServer();
   const down = tokens(() => Object.assign(new Error("no token service"), { code: status.UNAVAILABLE }));
   await using balanced = balance([server.address], { retry: { methods: [get.path] } });
+  using calls = recordCalls(balanced.balancer.name);
   await balanced.client.get();
   const failed = {
     code: status.UNAVAILABLE,
@@ -152,6 +154,8 @@ test("credentials that are UNAVAILABLE fail the call at once, whatever it is of,
   expect(await ended).toMatchObject(failed);
   expect([down.asked, server.gets]).toEqual([3, 1]);
   expect(balanced.balancer.nodes[0]).toMatchObject({ inflight: 0, calls: 1, failures: 0 });
+  // Nor does it say anything of the service.
+  expect(calls.seen).toEqual(["success", "ignored", "ignored", "ignored"]);
   await using hedged = balance([server.address], {
     retry: { methods: [get.path] },
     hedge: { afterMs: 5_000 },
