@@ -54,6 +54,42 @@ test("the report counts picks that differ, and the share of each node", () => {
   expect(policy.report.picks).toBe(10);
 });
 
+test("a shadow that throws is asked no more, and fails no call", () => {
+  const [a, b] = createNodes([1, 1]) as [Node, Node];
+  for (const method of ["build", "pick", "observe"] as const) {
+    let asked = 0;
+    const ask = (what: string): void => {
+      asked++;
+      if (what === method) throw new TypeError("no such tenant");
+    };
+    const policy = withShadow(inTurn(), {
+      name: "brittle",
+      build(nodes) {
+        ask("build");
+        return {
+          pick() {
+            ask("pick");
+            return nodes[0];
+          },
+        };
+      },
+      observe: () => ask("observe"),
+    });
+    let picker = policy.build([a, b]);
+    const picked = [1, 2, 3].map(() => {
+      const node = picker.pick(createCall());
+      policy.observe?.(a, 1, success, 0);
+      picker = policy.build([a, b], picker);
+      return node;
+    });
+    expect(picked).toEqual([a, b, a]);
+    expect(asked).toBe(["build", "pick", "observe"].indexOf(method) + 1);
+    expect(policy.report.error).toEqual(new TypeError("no such tenant"));
+    const [, second] = String(policy.report).split("\n");
+    expect(second).toBe("brittle threw, and was asked no more: TypeError: no such tenant");
+  }
+});
+
 test("a node that is out for a while keeps its counts; removed ones do not add up for ever", () => {
   const policy = withShadow(inTurn(), inTurn());
   const nodes = createNodes(equalWeights(1_000));
