@@ -113,11 +113,20 @@ export class RpcCall extends Call {
     const rpc = new RpcAttempt(this.#service, attempt);
     const key = this.#service.announce(rpc);
     this.#attempts.set(attempt, { rpc, key });
-    const request = { ...this.#request, header: this.#headersFor(key), signal: rpc.controller.signal };
-    this.#inCallersContext(() => this.#next(request)).then(
+    this.#ask(rpc, key).then(
       (response) => this.#returned(rpc, response),
       (error: unknown) => this.#threw(rpc, error),
     );
+  }
+
+  /** An interceptor need not be async, and may throw at once: from a timer, that would end the process. */
+  #ask(rpc: RpcAttempt, key: string): Promise<Response> {
+    try {
+      const request = { ...this.#request, header: this.#headersFor(key), signal: rpc.controller.signal };
+      return this.#inCallersContext(() => this.#next(request));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   protected stop(attempt: Attempt, error: Error): void {
