@@ -1,11 +1,14 @@
 /** Interceptors behind ours, which run for each attempt: those that throw, that give up, and that answer for themselves. */
-import { Code, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import {
   type ConnectBalancer,
   type ConnectBalancerOptions,
   connectBalancer,
 } from "../../src/connect/index.ts";
+import { until } from "../support/until.ts";
+import { connectionsOf } from "./support/connections.ts";
+import { startRawServer } from "./support/raw-server.ts";
 import { startShop } from "./support/servers.ts";
 import { ask, type Wish } from "./support/shop.ts";
 import { protocols, type ShopClient } from "./support/transports.ts";
@@ -66,4 +69,24 @@ describe("one that is not async and throws", () => {
     // It waits for calls under way.
     await shop.close();
   });
+});
+
+test("one that gives up first has the stream cancelled at the node", async () => {
+  // It never answers.
+  await using slow = await startRawServer((stream) => stream.resume());
+  const shop = connectBalancer({ name: "shop", discovery: [slow.address], health: { ejection: false } });
+  const client = clientOf(shop, (next) => async (request) => {
+    const answer = next(request);
+    answer.catch(() => {});
+    await until("the node has it", () => slow.open === 1, 2_000);
+    throw new ConnectError("enough", Code.Aborted);
+  });
+  for (let index = 0; index < 3; index++) {
+    await expect(client.get(ask())).rejects.toMatchObject({ code: Code.Aborted });
+    await until("the node knows", () => slow.open === 0, 2_000);
+  }
+  expect(slow.streams).toBe(3);
+  expect(connectionsOf(shop)).toEqual({ open: 1, idle: 1, connecting: 0, waiting: 0 });
+  expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 0 });
+  await shop.close();
 });
