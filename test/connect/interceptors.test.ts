@@ -90,3 +90,33 @@ test("one that gives up first has the stream cancelled at the node", async () =>
   expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 0 });
   await shop.close();
 });
+
+test("one that holds an error up does not hide it, though the node had not read all of the request", async () => {
+  await using strict = await startRawServer((stream) => {
+    stream.once("data", () => {
+      stream.pause();
+      stream.respond({ ":status": 400, "content-type": "application/json" });
+      stream.end('{"code":"invalid_argument","message":"too much"}');
+    });
+  });
+  await using shop = connectBalancer({ name: "shop", discovery: [strict.address] });
+  const { transportOptions } = shop;
+  const held: Interceptor = (next) => async (request) => {
+    try {
+      return await next(request);
+    } catch (error) {
+      await until("the node need not read on", () => strict.open === 0, 2_000);
+      throw error;
+    }
+  };
+  const client = protocols.Connect({
+    ...transportOptions,
+    interceptors: [...transportOptions.interceptors, held],
+  });
+  await expect(client.get({ value: "x".repeat(2_000_000) })).rejects.toMatchObject({
+    code: Code.InvalidArgument,
+    rawMessage: "too much",
+  });
+  expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 0 });
+  expect(strict.streams).toBe(1);
+});
