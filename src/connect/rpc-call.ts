@@ -157,7 +157,8 @@ export class RpcCall extends Call {
     }
   }
 
-  #returned({ attempt, carried }: RpcAttempt, response: Response): void {
+  #returned(rpc: RpcAttempt, response: Response): void {
+    const { attempt, carried } = rpc;
     if (attempt.ended) return;
     if (carried === undefined) {
       this.cancel(
@@ -166,11 +167,22 @@ export class RpcCall extends Call {
       return;
     }
     attempt.statusCode = carried.status;
-    this.answered(attempt, true, false);
+    // The transport reads an answer to its end.
+    const outcome = carried.isRead ? success : this.#stoodIn(rpc);
     if (this.isOver) return;
-    noteLoad(attempt.node, carried.headers, carried.trailers, this.cluster.clock.now());
-    this.complete(success);
+    const isGood = outcome.kind === "success";
+    this.answered(attempt, isGood, false);
+    if (this.isOver) return;
+    if (isGood) noteLoad(attempt.node, carried.headers, carried.trailers, this.cluster.clock.now());
+    this.complete(outcome);
     this.#resolve(response);
+  }
+
+  /** An interceptor answered instead of the node, which failed or may still be at it. */
+  #stoodIn(rpc: RpcAttempt): Outcome {
+    const outcome = rpc.fault?.outcome ?? ignored("call", "answered by an interceptor");
+    rpc.stop(connectError(outcome.detail, Code.Canceled, undefined));
+    return outcome;
   }
 
   #threw(rpc: RpcAttempt, thrown: unknown): void {

@@ -1,5 +1,12 @@
 /** Interceptors behind ours, which run for each attempt: those that throw, that give up, and that answer for themselves. */
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type Interceptor,
+  type UnaryRequest,
+  type UnaryResponse,
+} from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import {
   type ConnectBalancer,
@@ -119,4 +126,50 @@ test("one that holds an error up does not hide it, though the node had not read 
   });
   expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 0 });
   expect(strict.streams).toBe(1);
+});
+
+describe("one that answers for the node", () => {
+  const standIn = (request: UnaryRequest): UnaryResponse => ({
+    stream: false,
+    service: request.service,
+    method: request.method,
+    message: create(request.method.output, ask({ bytes: 0 })),
+    header: new Headers(),
+    trailer: new Headers(),
+  });
+
+  test("has a stream cancelled that the node is still at", async () => {
+    await using mute = await startRawServer((stream) => stream.resume());
+    const shop = connectBalancer({ name: "shop", discovery: [mute.address] });
+    const client = clientOf(shop, (next) => async (request) => {
+      if (request.stream) return await next(request);
+      next(request).catch(() => {});
+      await until("the node has it", () => mute.open === 1, 2_000);
+      return standIn(request);
+    });
+    for (let index = 0; index < 3; index++) {
+      expect(await client.get(ask())).toMatchObject(ask({ bytes: 0 }));
+      await until("the node knows", () => mute.open === 0, 2_000);
+    }
+    expect(mute.streams).toBe(3);
+    expect(connectionsOf(shop)).toEqual({ open: 1, idle: 1, connecting: 0, waiting: 0 });
+    expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 0 });
+    await shop.close();
+  });
+
+  test("does not hide that the node failed", async () => {
+    const gone = await startShop();
+    await gone[Symbol.asyncDispose]();
+    await using shop = connectBalancer({
+      name: "shop",
+      discovery: [gone.address],
+      health: { ejection: false },
+    });
+    const client = clientOf(shop, (next) => async (request) => {
+      if (request.stream) return await next(request);
+      return await next(request).catch(() => standIn(request));
+    });
+    expect(await client.get(ask())).toMatchObject(ask({ bytes: 0 }));
+    expect(shop.nodes[0]).toMatchObject({ inflight: 0, failures: 1 });
+  });
 });
