@@ -96,6 +96,14 @@ export class CarriedStream implements Waiter, Passenger {
     return grpcCodeOf(this.headers, this.trailers);
   }
 
+  /**
+   * Whether it is known how it went, read or not. A stream's own answer is a 200: any other has a page in place of messages,
+   * of a proxy as a rule, which transports do not read.
+   */
+  get isDecided(): boolean {
+    return this.code !== undefined || (this.status > 0 && this.status !== 200);
+  }
+
   /** All of the answer has been read. */
   get isRead(): boolean {
     return this.#stream?.readableEnded === true;

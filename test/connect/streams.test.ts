@@ -41,6 +41,43 @@ describe.each(protocolNames)("%s", (name) => {
     ]);
   });
 
+  test.each([
+    { manager: "with the interceptor", interceptors: undefined },
+    { manager: "without", interceptors: [] },
+  ])(
+    "a node before which a proxy answers with a page of its own is ejected, $manager",
+    async ({ interceptors }) => {
+      await using proxy = await startRawServer((stream) => {
+        stream.resume();
+        stream.respond({ ":status": 503, "content-type": "text/plain" });
+        stream.end("no healthy upstream");
+      });
+      await using good = await startShop();
+      await using shop = connectBalancer({
+        name: "shop",
+        discovery: [proxy.address, good.address],
+        policy: roundRobin(),
+        health: { ejection: { consecutiveFailures: 3 } },
+      });
+      const { transportOptions } = shop;
+      const client = protocols[name]({
+        ...transportOptions,
+        interceptors: interceptors ?? transportOptions.interceptors,
+      });
+      const codes: unknown[] = [];
+      for (let index = 0; index < 20; index++) {
+        await read(client, {}).catch(({ code }) => codes.push(code));
+      }
+      expect(codes).toEqual([Code.Unavailable, Code.Unavailable, Code.Unavailable]);
+      await until("all are over", () => shop.nodes.every(({ inflight }) => inflight === 0), 2_000);
+      expect(shop.nodes).toMatchObject([
+        { address: proxy.address, calls: 3, failures: 3, state: "ejected" },
+        { address: good.address, calls: 17, failures: 0, state: "ready" },
+      ]);
+      expect(connectionsOf(shop)).toMatchObject({ open: 1, idle: 1 });
+    },
+  );
+
   test("streams that end well, or with an answer, are no failures, and are not reset", async () => {
     await using server = await startShop();
     await using shop = connectBalancer({ name: "shop", discovery: [server.address] });
