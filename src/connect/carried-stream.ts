@@ -62,6 +62,8 @@ export class CarriedStream implements Waiter, Passenger {
   #close: ClientHttp2Stream["close"] | undefined = undefined;
   #loss: Loss | undefined = undefined;
   #gaveUp = false;
+  /** The answer was, when the stream was closed here. */
+  #isWhole = false;
   /** `open` has not returned yet. */
   #isOpening = false;
 
@@ -94,6 +96,14 @@ export class CarriedStream implements Waiter, Passenger {
     return grpcCodeOf(this.headers, this.trailers);
   }
 
+  /**
+   * Whether it is known how it went, read or not. A stream's own answer is a 200: any other has a page in place of messages,
+   * of a proxy as a rule, which transports do not read.
+   */
+  get isDecided(): boolean {
+    return this.code !== undefined || (this.status > 0 && this.status !== 200);
+  }
+
   /** All of the answer has been read. */
   get isRead(): boolean {
     return this.#stream?.readableEnded === true;
@@ -107,7 +117,7 @@ export class CarriedStream implements Waiter, Passenger {
   /** Why there is no answer; undefined while there may be one, and when there is. */
   get fault(): StreamFault | undefined {
     const stream = this.#stream;
-    if (this.code !== undefined) return undefined;
+    if (this.code !== undefined || this.#isWhole) return undefined;
     const isUnprocessed = this.#isUnprocessed();
     if (this.#loss !== undefined) return { ...this.#loss, isUnprocessed };
     if (stream === undefined || !(stream.closed || stream.destroyed)) return undefined;
@@ -185,6 +195,10 @@ export class CarriedStream implements Waiter, Passenger {
     // The messages before them may not have been read yet: the stream is over when it is closed.
     stream.on("trailers", (trailers) => this.#trailed(trailers));
     this.#watchBody(stream);
+    stream.on("end", () => {
+      // What came with the end is told first, and the transport learns of it.
+      if (!stream.writableFinished) setImmediate(() => this.#answeredEarly(stream));
+    });
     stream.on("error", () => this.#finish());
     stream.on("close", () => {
       const { fault } = this;
@@ -203,6 +217,17 @@ export class CarriedStream implements Waiter, Passenger {
       close.call(stream, code, callback);
       if (isFirst) this.#listener.closedByCaller(this, code ?? noError);
     };
+  }
+
+  /**
+   * The answer is whole, and the request is not. The call is over with it: the transport sends no more, and does not end
+   * its side of the stream either, which would stay open for ever.
+   */
+  #answeredEarly(stream: ClientHttp2Stream): void {
+    if (stream.closed) return;
+    this.#isWhole = true;
+    this.#finish();
+    this.#close?.call(stream, cancel);
   }
 
   /** Looks at the body as it comes in: whoever listened to "data" would take it from the transport. */

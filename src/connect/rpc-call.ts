@@ -11,6 +11,7 @@ import type { CallRules } from "../cluster/call-rules.ts";
 import type { Attempt } from "../core/attempt.ts";
 import { ignored, type Outcome, success } from "../core/outcome.ts";
 import { remainingMs } from "../resilience/call-context.ts";
+import type { StreamFault } from "./carried-stream.ts";
 import { grpcCodeOf, madeGoodBelow, outcomeOfCode } from "./classify.ts";
 import { Code, nameOfCode } from "./code.ts";
 import { connectErrorOf } from "./connect-errors.ts";
@@ -113,11 +114,20 @@ export class RpcCall extends Call {
     const rpc = new RpcAttempt(this.#service, attempt);
     const key = this.#service.announce(rpc);
     this.#attempts.set(attempt, { rpc, key });
-    const request = { ...this.#request, header: this.#headersFor(key), signal: rpc.controller.signal };
-    this.#inCallersContext(() => this.#next(request)).then(
+    this.#ask(rpc, key).then(
       (response) => this.#returned(rpc, response),
       (error: unknown) => this.#threw(rpc, error),
     );
+  }
+
+  /** An interceptor need not be async, and may throw at once: from a timer, that would end the process. */
+  #ask(rpc: RpcAttempt, key: string): Promise<Response> {
+    try {
+      const request = { ...this.#request, header: this.#headersFor(key), signal: rpc.controller.signal };
+      return this.#inCallersContext(() => this.#next(request));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   protected stop(attempt: Attempt, error: Error): void {
@@ -147,7 +157,8 @@ export class RpcCall extends Call {
     }
   }
 
-  #returned({ attempt, carried }: RpcAttempt, response: Response): void {
+  #returned(rpc: RpcAttempt, response: Response): void {
+    const { attempt, carried } = rpc;
     if (attempt.ended) return;
     if (carried === undefined) {
       this.cancel(
@@ -156,28 +167,39 @@ export class RpcCall extends Call {
       return;
     }
     attempt.statusCode = carried.status;
-    this.answered(attempt, true, false);
+    // The transport reads an answer to its end.
+    const outcome = carried.isRead ? success : this.#stoodIn(rpc);
     if (this.isOver) return;
-    noteLoad(attempt.node, carried.headers, carried.trailers, this.cluster.clock.now());
-    this.complete(success);
+    const isGood = outcome.kind === "success";
+    this.answered(attempt, isGood, false);
+    if (this.isOver) return;
+    if (isGood) noteLoad(attempt.node, carried.headers, carried.trailers, this.cluster.clock.now());
+    this.complete(outcome);
     this.#resolve(response);
   }
 
+  /** An interceptor answered instead of the node, which failed or may still be at it. */
+  #stoodIn(rpc: RpcAttempt): Outcome {
+    const outcome = rpc.fault?.outcome ?? ignored("call", "answered by an interceptor");
+    rpc.stop(connectError(outcome.detail, Code.Canceled, undefined));
+    return outcome;
+  }
+
   #threw(rpc: RpcAttempt, thrown: unknown): void {
-    const { attempt, carried, fault } = rpc;
+    const { attempt } = rpc;
     if (attempt.ended) return;
     const error = asConnectError(thrown, Code.Internal);
-    if (fault !== undefined && carried?.gaveUp !== true) {
-      this.attemptFailed(attempt, fault.outcome, fault.error, fault.isUnprocessed);
+    const fault = this.#faultOf(rpc, error);
+    const outcome = fault?.outcome ?? this.#outcomeOf(rpc, error);
+    // Whoever threw may have left the stream as it is, or an answer unread, and that keeps a place on the connection.
+    rpc.stop(error);
+    // Who listens to the attempt's signal may have ended the call.
+    if (this.isOver) return;
+    if (fault !== undefined) {
+      this.attemptFailed(attempt, outcome, fault.error, fault.isUnprocessed);
       return;
     }
-    if (carried === undefined || carried.status === 0) {
-      // It failed on its way to the session manager, or the transport gave the stream up: the node had no part in it.
-      this.attemptFailed(attempt, ignored("call", nameOfCode(error.code)), error, true);
-      return;
-    }
-    attempt.statusCode = carried.status;
-    const outcome = this.#outcomeOf(rpc, error);
+    attempt.statusCode = rpc.carried?.status ?? 0;
     if (
       this.#mayGoElsewhere(error, outcome) &&
       this.tryAgain(attempt, outcome, error, false, pushbackOf(error))
@@ -187,8 +209,15 @@ export class RpcCall extends Call {
     if (this.isOver) return;
     this.complete(outcome);
     this.#reject(error);
-    // The transport may have left the answer unread: one that is too large, say.
-    rpc.stop(error);
+  }
+
+  /** Why the node gave no answer; undefined where it did. */
+  #faultOf({ carried, fault }: RpcAttempt, error: ConnectError): StreamFault | undefined {
+    if (fault !== undefined && carried?.gaveUp !== true) return fault;
+    if (carried !== undefined && carried.status > 0) return undefined;
+    // It failed on its way to the session manager, or the stream was given up, by the transport or an interceptor: the
+    // node had no part in it.
+    return { error, outcome: ignored("call", nameOfCode(error.code)), isUnprocessed: true };
   }
 
   /** gRPC gives the node's own code in its trailers; of Connect's and gRPC-Web's, in the body, the transport's error tells. */

@@ -159,7 +159,7 @@ export class StreamCall extends Call implements StreamListener {
 
   closedByCaller(carried: CarriedStream, code: number): void {
     // The transport closes it as well when it has read of its failure.
-    if (carried.code !== undefined) {
+    if (carried.isDecided) {
       this.ended(carried);
       return;
     }
@@ -169,8 +169,9 @@ export class StreamCall extends Call implements StreamListener {
   }
 
   ended(carried: CarriedStream): void {
-    const { attempt, fault, headers, trailers } = carried;
+    const { attempt, headers, trailers } = carried;
     if (attempt.ended) return;
+    const fault = carried.isDecided ? undefined : carried.fault;
     if (fault !== undefined) {
       if (this.#followed !== undefined && fault.isUnprocessed) this.#followed.unprocessedFor = fault.error;
       this.endFailed(attempt, fault.outcome, fault.error);
@@ -194,7 +195,7 @@ export class StreamCall extends Call implements StreamListener {
     // Nor when it has read all: it is closed at once.
     if (this.isOver || carried?.isRead === true) return;
     const error = asConnectError(reason, Code.Canceled);
-    if (carried?.code !== undefined) {
+    if (carried?.isDecided === true) {
       this.ended(carried);
       carried.stop(error);
     } else if (error.code === Code.DeadlineExceeded && this.endsAt < Number.POSITIVE_INFINITY) {

@@ -1,4 +1,5 @@
 /** Connections that nobody uses, are refused, or are on their way out. */
+import { Code } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { connectBalancer } from "../../src/connect/index.ts";
 import { Cluster, list, roundRobin } from "../../src/index.ts";
@@ -10,7 +11,7 @@ import { startRawServer } from "./support/raw-server.ts";
 import { startShop } from "./support/servers.ts";
 import { ask, told } from "./support/shop.ts";
 import { startShopProcess } from "./support/shop-process.ts";
-import { protocols } from "./support/transports.ts";
+import { protocolNames, protocols } from "./support/transports.ts";
 
 test("a server that takes no further connection is not asked for one over and over", async () => {
   await using narrow = await startShop({ maxConcurrentStreams: 1 });
@@ -224,6 +225,32 @@ test("connections.total holds over all nodes: what rests makes room, and what is
   expect(new Set(both.map((answer) => told(answer).from)).size).toBe(2);
   expect(shop.nodes.map(({ failures, inflight }) => failures + inflight)).toEqual([0, 0]);
 });
+
+test.each(protocolNames)(
+  "%s: attempts that a proxy answered with a page of its own leave no place taken",
+  async (name) => {
+    await using proxy = await startRawServer((stream) => {
+      stream.resume();
+      stream.respond({ ":status": 503, "content-type": "text/plain" });
+      stream.end("no healthy upstream");
+    });
+    await using shop = connectBalancer({
+      name: "shop",
+      discovery: [proxy.address],
+      connections: { perNode: 1, maxStreams: 2 },
+      health: { ejection: false },
+      retry: { attempts: 3, backoffMs: 1, budget: false },
+    });
+    const client = protocols[name](shop.transportOptions);
+    for (let index = 0; index < 5; index++) {
+      await expect(client.get(ask())).rejects.toMatchObject({ code: Code.Unavailable });
+    }
+    expect(proxy.streams).toBe(15);
+    await until("its connection rests", () => connectionsOf(shop)?.idle === 1, 2_000);
+    expect(connectionsOf(shop)).toEqual({ open: 1, idle: 1, connecting: 0, waiting: 0 });
+    await until("the proxy is done with them", () => proxy.open === 0, 2_000);
+  },
+);
 
 test("where connections.total is in use for longer than queueMs, calls go to nodes that have a connection", async () => {
   await using first = await startShop();

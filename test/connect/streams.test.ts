@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { connectBalancer } from "../../src/connect/index.ts";
 import { roundRobin } from "../../src/index.ts";
 import { until } from "../support/until.ts";
+import { connectionsOf } from "./support/connections.ts";
 import { startFront } from "./support/front.ts";
 import { startRawServer } from "./support/raw-server.ts";
 import { startShop } from "./support/servers.ts";
@@ -40,6 +41,43 @@ describe.each(protocolNames)("%s", (name) => {
     ]);
   });
 
+  test.each([
+    { manager: "with the interceptor", interceptors: undefined },
+    { manager: "without", interceptors: [] },
+  ])(
+    "a node before which a proxy answers with a page of its own is ejected, $manager",
+    async ({ interceptors }) => {
+      await using proxy = await startRawServer((stream) => {
+        stream.resume();
+        stream.respond({ ":status": 503, "content-type": "text/plain" });
+        stream.end("no healthy upstream");
+      });
+      await using good = await startShop();
+      await using shop = connectBalancer({
+        name: "shop",
+        discovery: [proxy.address, good.address],
+        policy: roundRobin(),
+        health: { ejection: { consecutiveFailures: 3 } },
+      });
+      const { transportOptions } = shop;
+      const client = protocols[name]({
+        ...transportOptions,
+        interceptors: interceptors ?? transportOptions.interceptors,
+      });
+      const codes: unknown[] = [];
+      for (let index = 0; index < 20; index++) {
+        await read(client, {}).catch(({ code }) => codes.push(code));
+      }
+      expect(codes).toEqual([Code.Unavailable, Code.Unavailable, Code.Unavailable]);
+      await until("all are over", () => shop.nodes.every(({ inflight }) => inflight === 0), 2_000);
+      expect(shop.nodes).toMatchObject([
+        { address: proxy.address, calls: 3, failures: 3, state: "ejected" },
+        { address: good.address, calls: 17, failures: 0, state: "ready" },
+      ]);
+      expect(connectionsOf(shop)).toMatchObject({ open: 1, idle: 1 });
+    },
+  );
+
   test("streams that end well, or with an answer, are no failures, and are not reset", async () => {
     await using server = await startShop();
     await using shop = connectBalancer({ name: "shop", discovery: [server.address] });
@@ -50,6 +88,48 @@ describe.each(protocolNames)("%s", (name) => {
     expect(shop.nodes[0]).toMatchObject({ failures: 0, inflight: 0 });
     expect(server.counts).toMatchObject({ started: 4, inflight: 0 });
   });
+
+  test.each([
+    { manager: "with the interceptor", interceptors: undefined },
+    { manager: "without", interceptors: [] },
+  ])(
+    "those that are answered before all was sent end with their answer, $manager",
+    async ({ interceptors }) => {
+      await using server = await startShop();
+      let open = 0;
+      server.http2.on("stream", (stream) => {
+        open++;
+        stream.once("close", () => open--);
+      });
+      await using shop = connectBalancer({ name: "shop", discovery: [server.address] });
+      const { transportOptions } = shop;
+      const client = protocols[name]({
+        ...transportOptions,
+        interceptors: interceptors ?? transportOptions.interceptors,
+      });
+      let release = (): void => {};
+      const held = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      const messages = async function* () {
+        yield ask({ reads: 1 });
+        await held;
+        yield ask();
+      };
+      expect(told(await client.fill(messages())).heard).toBe(1);
+      const heard: number[] = [];
+      for await (const message of client.talk(messages())) heard.push(told(message).heard);
+      expect(heard).toEqual([1]);
+      await until("nothing is in flight", () => shop.nodes[0]?.inflight === 0, 2_000);
+      expect(shop.nodes[0]).toMatchObject({ calls: 2, failures: 0 });
+      expect(connectionsOf(shop)).toEqual({ open: 1, idle: 1, connecting: 0, waiting: 0 });
+      await until("the node knows", () => open === 0, 2_000);
+      // What its caller says after that goes nowhere, and does no harm.
+      release();
+      expect(told(await client.get(ask())).from).toBe(server.address);
+      expect(server.connections).toBe(1);
+    },
+  );
 
   test("one that the node closes without an answer fails at once, and not by some timeout", async () => {
     await using silent = await startRawServer((stream) => stream.close(constants.NGHTTP2_NO_ERROR));

@@ -11,6 +11,8 @@ export interface RawServer extends AsyncDisposable {
   readonly address: string;
   /** Streams that came in. */
   readonly streams: number;
+  /** Of them those that are not over. */
+  readonly open: number;
   /** Connections that came in. */
   readonly sessions: readonly ServerHttp2Session[];
 }
@@ -24,12 +26,15 @@ export async function startRawServer(
   const server = createServer();
   const sessions: ServerHttp2Session[] = [];
   let streams = 0;
+  let open = 0;
   server.on("session", (session) => {
     sessions.push(session);
     session.on("error", () => {});
   });
   server.on("stream", (stream, headers) => {
     streams++;
+    open++;
+    stream.once("close", () => open--);
     stream.on("error", () => {});
     answer(stream as Parameters<typeof answer>[0], headers);
   });
@@ -38,6 +43,9 @@ export async function startRawServer(
     address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     get streams() {
       return streams;
+    },
+    get open() {
+      return open;
     },
     sessions,
     async [Symbol.asyncDispose]() {

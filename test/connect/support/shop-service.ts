@@ -65,6 +65,7 @@ export function shopRoutes(from: () => string, counts: ShopCounts): (router: Con
           for await (const request of requests) {
             heard++;
             last = request;
+            if (heard === readsOf(request)) break;
           }
           return await answer(last, context, heard);
         }),
@@ -72,13 +73,20 @@ export function shopRoutes(from: () => string, counts: ShopCounts): (router: Con
         begin(counts);
         try {
           let heard = 0;
-          for await (const request of requests) yield await answer(request, context, ++heard);
+          for await (const request of requests) {
+            yield await answer(request, context, ++heard);
+            if (heard === readsOf(request)) break;
+          }
         } finally {
           counts.inflight--;
           if (context.signal.aborted) counts.aborted++;
         }
       },
     });
+}
+
+function readsOf({ value }: { readonly value: string }): number | undefined {
+  return (JSON.parse(value) as Wish).reads;
 }
 
 async function rest(restMs: number, signal: AbortSignal): Promise<void> {

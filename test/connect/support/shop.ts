@@ -30,6 +30,8 @@ export interface Wish {
   readonly bytes?: number;
   /** Messages of a server's stream. */
   readonly messages?: number;
+  /** The caller's messages that are read before its stream is answered to the end; all by default. */
+  readonly reads?: number;
 }
 
 /** What an answer says. */
