@@ -379,6 +379,20 @@ describe("a trial", () => {
     expect(harness.picked(50)).toEqual(new Set([b, c]));
   });
 
+  it("decides as well when the nodes were looked at since its call read the clock", () => {
+    const harness = withHalfOpen();
+    const readAt = harness.now;
+    harness.clock.advance(1);
+    harness.set.refresh(harness.now);
+    const info = { method: "GET", path: "/", header: () => undefined, canRetry: true, tried: [] };
+    const node = harness.set.pick({ ...info, rules: { zone: undefined } }, readAt) as Node;
+    expect(node.key).toBe(a);
+    const trial = new Attempt(node, 1, readAt, 0);
+    harness.set.begun(trial);
+    harness.end(trial, success);
+    expect(harness.state(a)).toBe("ready");
+  });
+
   it("that succeeds brings the node back", () => {
     const harness = withHalfOpen();
     harness.end(harness.begin(harness.pick()), success);

@@ -51,7 +51,9 @@ export class Trials {
       if (call.tried.includes(node)) continue;
       // When all are out, a call risks no more on this node than on any other.
       if (!failingOpen && now - health.since < anyCallAfterMs && !call.canRetry) continue;
-      node.health = { ...health, onTrial: true };
+      // Whoever looked at the nodes since this call read the clock may have offered the trial later than the call begins it:
+      // a trial from before would decide nothing, and no other would follow.
+      node.health = { ...health, since: Math.min(health.since, now), onTrial: true };
       this.waiting = this.waiting.filter((other) => other !== node);
       this.#picked = node;
       return node;
