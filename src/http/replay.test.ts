@@ -214,4 +214,23 @@ describe("ReplayBody", () => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(cancelled).toBe(true);
   });
+
+  it("bears with a source that throws when it is let go of, at once or later", async () => {
+    const closed = new Error("the file is closed already");
+    const fails = (): never => {
+      throw closed;
+    };
+    const atOnce = { next: () => ({ value: "a", done: false }), return: fails };
+    const later = { next: async () => ({ value: "a", done: false }), return: async () => fails() };
+    const bodies = [
+      { ...atOnce, [Symbol.iterator]: () => atOnce },
+      { ...later, [Symbol.asyncIterator]: () => later },
+    ];
+    for (const body of bodies) {
+      const unread = new ReplayBody(body, new ReplayMemory(), true);
+      await unread.read().next();
+      unread.dispose();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  });
 });

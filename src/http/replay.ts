@@ -126,9 +126,10 @@ export class ReplayBody {
     if (this.#done) return;
     this.#done = true;
     const body = this.#body as { destroy?: () => void };
-    if (typeof body.destroy === "function") body.destroy();
-    // A source that fails while it is let go of has nobody left to tell.
-    else Promise.resolve(this.#source.return?.()).catch(() => {});
+    // A source that fails while it is let go of, at once or later, has nobody left to tell.
+    new Promise((resolve) => {
+      resolve(typeof body.destroy === "function" ? body.destroy() : this.#source.return?.());
+    }).catch(() => {});
   }
 
   /** One read at a time, whoever waits for it: an abandoned reader may have begun it. */
