@@ -83,7 +83,7 @@ export abstract class Call extends CallSpan {
   private next(now: number): void {
     const { cluster } = this;
     const leftMs = this.endsAt - now;
-    if (leftMs < cluster.floorMs(now)) {
+    if (cluster.isTooLate(leftMs, now)) {
       const left = `${leftMs.toFixed(1)} ms are left, and no call has been answered in so little lately`;
       this.reject("ERR_DEADLINE", this.describe(left));
       return;

@@ -413,6 +413,11 @@ export class Cluster implements AsyncDisposable {
     return this.#latencyFloor.floorMs(now);
   }
 
+  /** Whether an attempt with so little time left is not to be made. @internal */
+  isTooLate(leftMs: number, now: number): boolean {
+    return this.#latencyFloor.refuses(leftMs, now);
+  }
+
   /** An attempt was stopped since another one of its call was answered first. @internal */
   overtaken(attempt: Attempt, now: number): void {
     // It would have taken longer still. Left out, slow calls would look rarer with each one that is made good.

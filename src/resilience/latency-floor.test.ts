@@ -29,6 +29,24 @@ describe("LatencyFloor", () => {
     expect(floor.floorMs(60_020)).toBe(100);
   });
 
+  it("lets a call through each second that has less, and believes it when it succeeds", () => {
+    const floor = observed(twenty);
+    expect(floor.refuses(31, 1)).toBe(false);
+    expect(floor.refuses(0, 1)).toBe(true);
+    const refused = (at: number): boolean => floor.refuses(10, at);
+    expect([100, 600, 1_099, 1_100, 1_101, 2_099, 2_100].map(refused)).toEqual([
+      true,
+      true,
+      true,
+      false,
+      true,
+      true,
+      false,
+    ]);
+    floor.observe(8, 2_108);
+    expect(refused(2_109)).toBe(false);
+  });
+
   it("forgets what is older than a minute", () => {
     const floor = observed(twenty);
     expect(floor.floorMs(59_999)).toBe(31);

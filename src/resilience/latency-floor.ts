@@ -8,6 +8,8 @@
 const minimumSamples = 20;
 /** What was seen counts for one to two generations: a service that became faster is believed at once, a slower one after that. */
 const generationMs = 30_000;
+/** How often a call is let through that has less: none would ever be seen otherwise where there are slow and fast ones. */
+const lookMs = 1_000;
 
 export class LatencyFloor {
   #startedAt = Number.NEGATIVE_INFINITY;
@@ -15,6 +17,8 @@ export class LatencyFloor {
   #samples = 0;
   #previousLeastMs = Number.POSITIVE_INFINITY;
   #previousSamples = 0;
+  /** When a call that has less was let through last; before the first, when one was refused. */
+  #lookedAt: number | undefined = undefined;
 
   /** A successful attempt took so long. */
   observe(latencyMs: number, now: number): void {
@@ -28,6 +32,16 @@ export class LatencyFloor {
     this.#moveTo(now);
     if (this.#samples + this.#previousSamples < minimumSamples) return 0;
     return Math.min(this.#leastMs, this.#previousLeastMs);
+  }
+
+  /** Whether an attempt that has so little left is not to be made. Not always, so that this may turn out to be wrong. */
+  refuses(leftMs: number, now: number): boolean {
+    if (leftMs >= this.floorMs(now)) return false;
+    if (leftMs <= 0) return true;
+    this.#lookedAt ??= now;
+    if (now - this.#lookedAt < lookMs) return true;
+    this.#lookedAt = now;
+    return false;
   }
 
   #moveTo(now: number): void {
