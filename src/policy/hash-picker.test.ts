@@ -200,6 +200,17 @@ describe.each(policies)("%s", (name, create) => {
       expect(picked.size).toBeGreaterThan(25);
     });
 
+    test("it is made whatever the weights have become meanwhile", () => {
+      for (const weight of [0, 1e-310, 4e9]) {
+        const { policy, runAll } = manual();
+        const nodes = createNodes(equalWeights(3_000).map(() => weight));
+        const picker = policy.build(nodes);
+        picker.pick(createCall());
+        runAll();
+        expect(nodes).toContain(picker.pick(createCall()));
+      }
+    });
+
     test("the one before stands in, without nodes that are gone; then the new ones count", () => {
       const { policy, queue, runAll } = manual();
       const present = large.slice(0, 2_990);

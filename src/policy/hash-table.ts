@@ -29,11 +29,19 @@ export interface TableBuild {
   advance(steps: number): HashTable | undefined;
 }
 
-/** What each node weighs once it has warmed up: tables are for that, so that all clients have the same. */
+/**
+ * What each node weighs once it has warmed up: tables are for that, so that all clients have the same. Weights may all have
+ * become 0 since a table was asked for: nothing is picked from it then, but it has to be possible to make.
+ */
 export function fullWeights(nodes: readonly Node[]): Float64Array {
   const weights = new Float64Array(nodes.length);
-  for (const [index, node] of nodes.entries()) weights[index] = fullWeight(node);
-  return weights;
+  let hasAny = false;
+  for (const [index, node] of nodes.entries()) {
+    const weight = fullWeight(node);
+    weights[index] = weight;
+    if (weight > 0) hasAny = true;
+  }
+  return hasAny ? weights : weights.fill(1);
 }
 
 /** Whether the table is for these very nodes, with the weights that they have now. */

@@ -174,9 +174,10 @@ class RingBuild implements TableBuild {
  */
 function countPoints(weights: Float64Array, pointsPerNode: number, maxPoints: number): Uint32Array {
   const median = weights.slice().sort()[weights.length >> 1] as number;
-  const unit = 2 ** Math.round(Math.log2(median));
+  // Half of the weights may have become 0 since the set was asked for, and weights may be next to nothing.
+  const unit = median > 0 ? 2 ** Math.round(Math.log2(median)) : 1;
   const counts = new Uint32Array(weights.length);
-  for (let density = pointsPerNode / unit; ; density /= 2) {
+  for (let density = Math.min(Number.MAX_VALUE, pointsPerNode / unit); ; density /= 2) {
     let total = 0;
     for (const [index, weight] of weights.entries()) {
       const count = Math.max(1, Math.round(density * weight));
