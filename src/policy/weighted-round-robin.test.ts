@@ -73,6 +73,16 @@ describe("the sequence", () => {
     expect(letters(picker, nodes, 100).split("a").length - 1).toBe(50);
   });
 
+  test("gives no node all calls in a row when the weights become far smaller", () => {
+    for (let picks = 0; picks < 9; picks++) {
+      const nodes = createNodes([1_000, 1_000, 1_000]);
+      const picker = fromStart.build(nodes);
+      letters(picker, nodes, picks);
+      for (const node of nodes) node.weight = 1;
+      expect(letters(picker, nodes, 9)).toMatch(/^(abc|acb|bac|bca|cab|cba)+$/);
+    }
+  });
+
   test("starts anywhere in a set too large to go through it", () => {
     const nodes = createNodes(equalWeights(2_000));
     const firsts = new Set<Node | undefined>();

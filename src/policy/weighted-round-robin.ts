@@ -131,6 +131,11 @@ class WeightedRoundRobinPicker implements ExplainablePicker {
       }
     }
     if (best < 0) return undefined;
+    // None gets so far ahead by itself: the weights have shrunk, and it would have all calls until that is made up for.
+    if (most > 2 * total && tried.length === 0) {
+      currents.fill(0);
+      return this.#next(tried);
+    }
     currents[best] = most - total;
     return nodes[best];
   }
