@@ -172,6 +172,17 @@ describe("the breaker", () => {
     expect(codesOf(calls)).toEqual(["under way", "under way", "ERR_CIRCUIT_OPEN"]);
   });
 
+  it("keeps to its cap where a shared rate limit has calls wait first", async () => {
+    const answers: (() => void)[] = [];
+    const ratePerSecond = { consume: () => new Promise<void>((resolve) => answers.push(resolve)) };
+    const harness = new Harness({ breaker: { inflight: 2 }, limits: { ratePerSecond } });
+    const calls = start(harness, 4, 1_000);
+    for (const answer of answers) answer();
+    await harness.clock.advanceAsync(0);
+    expect(harness.tried).toHaveLength(2);
+    expect(codesOf(calls).filter((code) => code === "ERR_CIRCUIT_OPEN")).toHaveLength(2);
+  });
+
   it("refuses calls while too many wait", async () => {
     const harness = new Harness({ limits: { inflight: 1, queue: 10 }, breaker: { queued: 2 } });
     const calls = start(harness, 5);

@@ -175,8 +175,20 @@ export class Admission {
       const inMs = Math.ceil(this.#bucket.waitMs(now));
       return { code: "ERR_RATE_LIMITED", message: `over the rate limit; the next call may go in ${inMs} ms` };
     }
-    const { breaker } = this.#host;
-    if (breaker === undefined) return undefined;
+    if (this.#host.breaker === undefined) return undefined;
+    const full = this.#tooMany(this.#host.breaker);
+    if (full !== undefined) return full;
+    if (this.#throttle?.admits(now) === false) {
+      const share = Math.round(100 * (1 - this.#throttle.share(now)));
+      return {
+        code: "ERR_CIRCUIT_OPEN",
+        message: `too few calls are answered: ${share}% are refused until more are`,
+      };
+    }
+    return undefined;
+  }
+
+  #tooMany(breaker: Pick<BreakerRules, "inflight" | "queued">): Refusal | undefined {
     if (this.#inflight >= breaker.inflight) {
       return {
         code: "ERR_CIRCUIT_OPEN",
@@ -189,13 +201,6 @@ export class Admission {
         return { code: "ERR_CIRCUIT_OPEN", message: `${queued} calls wait, the breaker's most` };
       }
     }
-    if (this.#throttle?.admits(now) === false) {
-      const share = Math.round(100 * (1 - this.#throttle.share(now)));
-      return {
-        code: "ERR_CIRCUIT_OPEN",
-        message: `too few calls are answered: ${share}% are refused until more are`,
-      };
-    }
     return undefined;
   }
 
@@ -206,9 +211,13 @@ export class Admission {
       if (answer instanceof Error) limitErrors.publish({ service: this.#host.service, error: answer });
       if (answer === "limited") {
         call.refused({ code: "ERR_RATE_LIMITED", message: "over the rate limit that is shared" });
-      } else {
-        this.#enter(call, this.#host.clock.now());
+        return;
       }
+      // Others have come in while this one waited for the answer.
+      const { breaker, clock } = this.#host;
+      const full = breaker && this.#tooMany(breaker);
+      if (full !== undefined) call.refused(full);
+      else this.#enter(call, clock.now());
     });
   }
 
