@@ -154,9 +154,10 @@ export class ConsulRegistration implements AsyncDisposable {
   }
 }
 
-/** Agents before 1.12 say so with a status of 500. */
+/** Agents before 1.12 say so with a status of 500, and without access control lists in other words. */
 function isUnknown(status: number, text: string): boolean {
-  return status === 404 || (status === 500 && /unknown (check|service)/i.test(text));
+  if (status === 404) return true;
+  return status === 500 && /unknown (check|service)|does not have associated TTL/i.test(text);
 }
 
 function refusal(status: number, text: string): string {

@@ -326,6 +326,7 @@ describe("registering with Consul", () => {
   it.each([
     [404, 'Unknown check ID "service:orders:1"'],
     [500, 'Unknown check "service:orders:1"'],
+    [500, 'CheckID "service:orders:1" does not have associated TTL'],
   ])("registers again when the heartbeat is answered with %i", async (status, body) => {
     const { agent, errors, pass } = await register();
     agent.waiting.answer({});
