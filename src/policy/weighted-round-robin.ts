@@ -71,7 +71,7 @@ class WeightedRoundRobinPicker implements ExplainablePicker {
     return this.#next(call.tried);
   }
 
-  /** Exact: the node whose turn it is has 1, all others 0. */
+  /** The node whose turn it is has 1, all others 0. Exact but for the one pick that finds the weights far smaller. */
   shares(call: CallInfo): ReadonlyMap<Node, number> {
     let next = -1;
     let most = Number.NEGATIVE_INFINITY;

@@ -1,5 +1,6 @@
 /**
- * The least time that any call took lately: an attempt that has less than this left cannot finish, and is not made.
+ * The least time that any call took lately: an attempt that has less than this left can hardly finish, and is not made, but
+ * for one a second.
  *
  * The least and not an average, as refusing a call that would have succeeded is worse than one attempt in vain.
  */
